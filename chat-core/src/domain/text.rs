@@ -1,0 +1,218 @@
+//! Texts that people or clients write, each with its rule.
+//!
+//! The bounds here are those of protocol v1; a server may configure tighter
+//! ones, which the engine checks. Contents are kept byte for byte; names and
+//! topics are trimmed and NFC.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::limits::hard;
+
+/// A text that breaks its rule; the message says which, for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidText(pub String);
+
+macro_rules! text_type {
+    ($(#[$doc:meta])* $name:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks `text` by the rule of this type.
+            ///
+            /// # Errors
+            /// Says which rule `text` breaks.
+            pub fn new(text: impl Into<String>) -> Result<Self, InvalidText> {
+                $check(text.into()).map(|text| Self(text.into()))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidText;
+
+            fn try_from(text: String) -> Result<Self, InvalidText> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+text_type!(
+    /// What a message says: 1 byte to 8,192 (a setting), any Unicode text but
+    /// control characters other than line feed, carriage return and tab.
+    /// Kept and delivered byte for byte.
+    Content,
+    check_content
+);
+text_type!(
+    /// The key by which a client recognises its own message: 1 to 64 characters
+    /// without control characters, unique per sender and conversation for ever.
+    ClientId,
+    check_client_id
+);
+text_type!(
+    /// The name of a room: 1 to 100 characters, trimmed, NFC, on one line.
+    RoomName,
+    check_room_name
+);
+text_type!(
+    /// The topic of a room: up to 500 characters, trimmed, NFC; may be empty.
+    Topic,
+    check_topic
+);
+text_type!(
+    /// The name that others see of a user: 1 to 64 characters, trimmed, NFC, on one line.
+    DisplayName,
+    check_display_name
+);
+text_type!(
+    /// What a client calls the device it runs on: 1 to 64 characters; only a label.
+    DeviceName,
+    check_device_name
+);
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Content({} bytes)", self.0.len())
+    }
+}
+
+macro_rules! plain_debug {
+    ($($name:ident),*) => { $(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({:?})", stringify!($name), self.as_str())
+            }
+        }
+    )* };
+}
+
+plain_debug!(ClientId, RoomName, Topic, DisplayName, DeviceName);
+
+fn check_content(text: String) -> Result<String, InvalidText> {
+    if text.is_empty() || text.len() > hard::CONTENT_BYTES {
+        return Err(InvalidText(format!("must have 1 to {} bytes", hard::CONTENT_BYTES)));
+    }
+    refuse_controls(&text, &['\n', '\r', '\t'])?;
+    Ok(text)
+}
+
+fn check_client_id(text: String) -> Result<String, InvalidText> {
+    refuse_controls(&text, &[])?;
+    check_length(&text, 1, hard::CLIENT_ID_CHARACTERS)?;
+    Ok(text)
+}
+
+fn check_room_name(text: String) -> Result<String, InvalidText> {
+    check_line(&text, 1, hard::ROOM_NAME_CHARACTERS)
+}
+
+fn check_topic(text: String) -> Result<String, InvalidText> {
+    refuse_controls(&text, &['\n'])?;
+    let text: String = text.trim().nfc().collect();
+    check_length(&text, 0, hard::TOPIC_CHARACTERS)?;
+    Ok(text)
+}
+
+fn check_display_name(text: String) -> Result<String, InvalidText> {
+    check_line(&text, 1, hard::DISPLAY_NAME_CHARACTERS)
+}
+
+fn check_device_name(text: String) -> Result<String, InvalidText> {
+    check_line(&text, 1, hard::DEVICE_NAME_CHARACTERS)
+}
+
+fn check_line(text: &str, min: usize, max: usize) -> Result<String, InvalidText> {
+    refuse_controls(text, &[])?;
+    if text.chars().any(is_bidi_override) {
+        return Err(InvalidText("must not contain characters that change the writing direction".into()));
+    }
+    let text: String = text.trim().nfc().collect();
+    check_length(&text, min, max)?;
+    Ok(text)
+}
+
+/// Embeddings, overrides and isolates: in a name they would reorder what stands beside it.
+fn is_bidi_override(c: char) -> bool {
+    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+fn check_length(text: &str, min: usize, max: usize) -> Result<(), InvalidText> {
+    // A character has at most four bytes: most oversized texts need no counting.
+    let count = if text.len() > max * 4 { max + 1 } else { text.chars().count() };
+    if count < min || count > max {
+        return Err(InvalidText(format!("must have {min} to {max} characters")));
+    }
+    Ok(())
+}
+
+fn refuse_controls(text: &str, allowed: &[char]) -> Result<(), InvalidText> {
+    if text.chars().any(|c| c.is_control() && !allowed.contains(&c)) {
+        return Err(InvalidText("must not contain control characters".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_are_kept_byte_for_byte() {
+        for text in [" a ", "e\u{301}", "一\n\t二", "\u{202E}x", "👩‍👩‍👧"] {
+            assert_eq!(Content::new(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn controls_are_refused_everywhere() {
+        for text in ["a\0b", "\u{1b}[31m", "\u{85}"] {
+            assert!(Content::new(text).is_err());
+            assert!(ClientId::new(text).is_err());
+            assert!(RoomName::new(text).is_err());
+        }
+        assert!(RoomName::new("two\nlines").is_err());
+    }
+
+    #[test]
+    fn names_are_trimmed_and_composed() {
+        assert_eq!(RoomName::new("  e\u{301}  ").unwrap().as_str(), "é");
+        assert!(RoomName::new("   ").is_err());
+        assert!(DisplayName::new("abc\u{202E}def").is_err());
+        assert_eq!(Topic::new("  ").unwrap().as_str(), "");
+    }
+
+    #[test]
+    fn lengths_count_characters() {
+        assert!(ClientId::new("字".repeat(64)).is_ok());
+        assert!(ClientId::new("字".repeat(65)).is_err());
+        assert!(ClientId::new("").is_err());
+        assert!(Content::new("x".repeat(hard::CONTENT_BYTES)).is_ok());
+        assert!(Content::new("x".repeat(hard::CONTENT_BYTES + 1)).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! A conversation's live side: its ring of encoded entries and who reads it.

@@ -1,0 +1,7 @@
+//! Frames on their way to one connection.
+/// Placeholder.
+#[derive(Debug, Default)]
+pub struct Outbox;
+/// Placeholder.
+#[derive(Debug, Default)]
+pub struct Batch;

@@ -1,0 +1,13 @@
+//! The chat engine: domain, wire protocol, ports and everything between them.
+
+pub mod chat;
+pub mod domain;
+pub mod error;
+pub mod hub;
+pub mod id;
+pub mod limits;
+pub mod port;
+pub mod protocol;
+pub mod time;
+
+pub use chat::{Chat, Inbound, Outbound, Peer};

@@ -1,0 +1,181 @@
+//! Who is connected where, and how news reaches them.
+//!
+//! A hub carries hints. What it loses, doubles or reorders costs latency and nothing
+//! else: connections read the log wherever they find a gap. Nothing here waits for a
+//! socket: frames are offered to an [`Outbox`], which is bounded.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+
+use crate::domain::{Draft, Entry, Seq, Status};
+use crate::error::HubError;
+use crate::hub::{ConnectionId, DisconnectReason, Frame, Outbox};
+use crate::id::{ConversationId, SessionId, UserId};
+use crate::port::Appended;
+use crate::time::Timestamp;
+
+/// A signed-in connection.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The connection, unique in this process.
+    pub id: ConnectionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// Its session; several connections may belong to one.
+    pub session_id: SessionId,
+    /// Where its frames go.
+    pub outbox: Arc<Outbox>,
+}
+
+/// Live delivery of a conversation to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscription {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Entries above this one are delivered.
+    pub after: Seq,
+    /// Joined members; decides whether presence is pushed.
+    pub member_count: u32,
+}
+
+/// What an entry does to live delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// Nothing.
+    Unchanged,
+    /// For the connections of these users delivery begins with this entry.
+    Begins(Vec<UserId>),
+    /// For the connections of this user delivery ends after this entry.
+    Ends(UserId),
+}
+
+/// An entry on its way to connections: encoded once, whatever their number.
+#[derive(Debug, Clone)]
+pub struct LiveEntry {
+    /// The entry; other nodes apply it.
+    pub entry: Entry,
+    /// Its push.
+    pub frame: Frame,
+    /// What it does to live delivery.
+    pub membership: Membership,
+}
+
+/// Durable entries of one conversation, in order and without holes.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The entries; never empty.
+    pub entries: Vec<LiveEntry>,
+    /// Joined members after the last of them.
+    pub member_count: u32,
+    /// Whether this node appended them: then other nodes are told.
+    pub is_ours: bool,
+}
+
+/// Who gets an ephemeral frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EphemeralTarget {
+    /// The members of a conversation but one user.
+    Conversation {
+        /// The conversation.
+        conversation: ConversationId,
+        /// Who does not get it.
+        but: UserId,
+    },
+    /// All connections of a user but one.
+    User {
+        /// The user.
+        user: UserId,
+        /// The connection that does not get it.
+        but: Option<ConnectionId>,
+    },
+}
+
+/// What became of an append that another node may own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Forwarded {
+    /// No other node owns the conversation: append here.
+    Mine,
+    /// The owner appended.
+    Done(Vec<Appended>),
+}
+
+/// The engine, as a hub sees it. Calls come from hubs that connect several nodes.
+pub trait HubListener: fmt::Debug + Send + Sync + 'static {
+    /// Another node says that these entries were appended. The engine believes only what the log confirms.
+    fn hint(&self, conversation: ConversationId, entries: Vec<Entry>);
+
+    /// Hints may have been lost: look at the log of every conversation that is served here.
+    fn hints_lost(&self);
+
+    /// Another node ended these sessions.
+    fn sessions_ended(&self, user: UserId, sessions: Vec<SessionId>);
+}
+
+/// Connections, their live delivery, and presence.
+///
+/// The synchronous methods return at once, whatever sockets or other nodes do.
+#[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
+pub trait PresenceHub: fmt::Debug + Send + Sync + 'static {
+    /// Tells the hub where hints from other nodes go. Called once, before anything else.
+    fn listen(&self, listener: Weak<dyn HubListener>);
+
+    /// A connection has signed in. From here on it gets what concerns its user, and memberships that
+    /// begin or end. Answers how many connections the user has here, this one included.
+    ///
+    /// **Contract**: `attach`, then reading the user's conversations, then [`enter`](Self::enter) misses no
+    /// entry and delivers none past the end of a membership, whatever is published meanwhile.
+    fn attach(&self, connection: Connection) -> usize;
+
+    /// Begins delivery of conversations to an attached connection. A subscription that it already has stays.
+    /// Does nothing for a connection that is not attached.
+    fn enter(&self, connection: ConnectionId, subscriptions: Vec<Subscription>);
+
+    /// The connection has ended or signed out. Idempotent.
+    fn detach(&self, connection: ConnectionId);
+
+    /// Delivers entries to the members that are connected, in order: entries at or below what was
+    /// published before are ignored.
+    fn publish(&self, publication: Publication);
+
+    /// Delivers a frame that may be lost.
+    fn signal(&self, target: EphemeralTarget, frame: Frame);
+
+    /// Sets the status that a connected user shows.
+    fn set_status(&self, user: UserId, status: Status);
+
+    /// The status of each of `users`, in their order.
+    fn statuses(&self, users: Vec<UserId>) -> Vec<Status>;
+
+    /// Closes the connections of a session, or all of a user (`None`), but not `but`. Answers how many here.
+    fn disconnect(
+        &self,
+        user: UserId,
+        session: Option<SessionId>,
+        but: Option<ConnectionId>,
+        reason: DisconnectReason,
+    ) -> usize;
+
+    /// Closes every connection here.
+    fn disconnect_all(&self, reason: DisconnectReason);
+
+    /// Does what is due: announces presence that has settled, forgets what is over. The engine calls
+    /// it every few hundred milliseconds. Answers the users who went offline since, and when they were last seen.
+    fn tick(&self, now: Timestamp) -> Vec<(UserId, Timestamp)>;
+
+    /// The users who are connected here.
+    fn connected_users(&self) -> Vec<UserId>;
+
+    /// Hands drafts to the node that owns the conversation.
+    ///
+    /// **Errors**: after 300 ms without an answer; the same drafts may then be appended here, as their ids stay.
+    async fn forward_append(
+        &self,
+        conversation: ConversationId,
+        drafts: Vec<Draft>,
+    ) -> Result<Forwarded, HubError>;
+}
