@@ -6,6 +6,8 @@ pub mod error;
 pub mod hub;
 pub mod id;
 pub mod limits;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod port;
 pub mod protocol;
 pub mod time;

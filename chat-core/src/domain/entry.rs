@@ -185,6 +185,15 @@ impl EntryBody {
     pub fn is_message(&self) -> bool {
         matches!(self, Self::Message(_))
     }
+
+    /// What the entry counts for in the bytes of a page: the bytes of a message's content, 0 for an event.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.content.as_str().len(),
+            Self::Event(_) => 0,
+        }
+    }
 }
 
 /// An entry that has no number yet. Its id is fixed when the request arrives and
