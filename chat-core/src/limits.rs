@@ -30,6 +30,20 @@ pub mod hard {
     pub const JSON_DEPTH: usize = 16;
     /// Fields of an incoming JSON object.
     pub const JSON_FIELDS: usize = 64;
+    /// Keys of an object inside a field.
+    pub const JSON_NESTED_FIELDS: usize = SYNC_CURSORS;
+    /// Bytes of a `request_id` as it is written, without its quotes.
+    pub const REQUEST_ID_BYTES: usize = 256;
+    /// Bytes of an access or refresh token.
+    pub const TOKEN_BYTES: usize = 4_096;
+    /// Bytes of a password; how long it should be is the business of `Auth`.
+    pub const PASSWORD_BYTES: usize = 1_024;
+    /// Bytes of a user name; what it may contain is the business of `Auth`.
+    pub const USERNAME_BYTES: usize = 512;
+    /// Characters of a search text.
+    pub const QUERY_CHARACTERS: usize = 100;
+    /// Bytes of an epoch.
+    pub const EPOCH_BYTES: usize = 64;
     /// Messages, rooms, members or users in one page.
     pub const PAGE_ITEMS: u32 = 100;
     /// Items of a page when the request does not say.

@@ -2,7 +2,22 @@
 //!
 //! Only this module knows names of actions and fields. Decoding has two stages,
 //! the envelope first, so that every error still carries the `request_id`.
+//! What the actions do, and who may do what, is the engine's business.
 
 mod code;
+mod envelope;
+pub mod event;
+mod field;
+pub mod reply;
+pub mod request;
+#[cfg(test)]
+mod tests;
 
 pub use code::{ActionError, Code, UnauthenticatedReason};
+pub use envelope::{DecodeError, Envelope, RequestId};
+pub use event::{EntryContext, Push, entry_push};
+pub use reply::{failure, success};
+pub use request::Request;
+
+/// The version of the protocol that this module speaks.
+pub const VERSION: u32 = 1;
