@@ -1,1 +1,10 @@
-//! Placeholder while the workspace is laid out.
+//! What tests of a chat need: conformance suites for the four ports, faulty doubles,
+//! a clock that stands still, and a WebSocket client.
+
+pub mod harness;
+pub mod room_store;
+pub mod suite;
+
+mod random;
+
+pub use harness::{Harness, Subject};

@@ -1,0 +1,24 @@
+//! The in-memory stores against the conformance suites.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_core::memory::MemoryStore;
+use chat_core::port::RoomStore;
+use chat_testkit::Harness;
+
+/// Makes stores that keep nothing across a restart.
+struct Memory;
+
+#[async_trait]
+impl Harness<dyn RoomStore> for Memory {
+    async fn start(&mut self) -> Arc<dyn RoomStore> {
+        Arc::new(MemoryStore::new())
+    }
+
+    async fn restart(&mut self) -> Option<Arc<dyn RoomStore>> {
+        None
+    }
+}
+
+chat_testkit::room_store_tests!(Memory);
