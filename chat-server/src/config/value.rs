@@ -1,0 +1,276 @@
+//! What the text of a setting can stand for.
+//!
+//! Each type says how a value is written, reads it from text and shows it again;
+//! which setting has which type is in the table.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+/// A type that a setting can have.
+pub(super) trait Value: Sized {
+    /// What a value looks like, in a few words.
+    const KIND: &'static str;
+    /// Whether values are never shown.
+    const SECRET: bool = false;
+
+    /// The value that `text` stands for, or why there is none. Never repeats a secret.
+    fn parse(text: &str) -> Result<Self, String>;
+
+    /// The value as text that `parse` takes; a secret only as whether it is there.
+    fn show(&self) -> String;
+}
+
+/// What keeps the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StoreKind {
+    /// One SQLite file.
+    Sqlite,
+    /// MongoDB.
+    Mongodb,
+    /// This process, until it ends.
+    Memory,
+}
+
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// Which events are logged, as directives that are known to be valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogFilter(String);
+
+/// Texts that are separated by commas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct List(Vec<String>);
+
+impl List {
+    /// A list of these.
+    pub(crate) fn of(items: &[&str]) -> Self {
+        Self(items.iter().map(|item| (*item).to_owned()).collect())
+    }
+}
+
+impl Value for List {
+    const KIND: &'static str = "list, separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        Ok(Self(items.map(str::to_owned).collect()))
+    }
+
+    fn show(&self) -> String {
+        self.0.join(",")
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl LogFilter {
+    /// The filter for the subscriber.
+    pub(crate) fn to_env_filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl Value for LogFilter {
+    const KIND: &'static str = "level or directives";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match EnvFilter::try_new(text) {
+            Ok(_) if !text.is_empty() => Ok(Self(text.to_owned())),
+            _ => Err(format!("{} is no log level such as info or debug", quoted(text))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Value for StoreKind {
+    const KIND: &'static str = "`sqlite`, `mongodb` or `memory`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "sqlite" => Ok(Self::Sqlite),
+            "mongodb" => Ok(Self::Mongodb),
+            "memory" => Ok(Self::Memory),
+            _ => Err(format!("{} is no store; write sqlite, mongodb or memory", quoted(text))),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Mongodb => "mongodb",
+            Self::Memory => "memory",
+        }
+        .to_owned()
+    }
+}
+
+impl Value for LogFormat {
+    const KIND: &'static str = "`text` or `json`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{} is no log format; write text or json", quoted(text))),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+        .to_owned()
+    }
+}
+
+impl Value for SocketAddr {
+    const KIND: &'static str = "address:port";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|_| format!("{} is no address such as 127.0.0.1:2346 or [::]:2346", quoted(text)))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Option<SocketAddr> {
+    const KIND: &'static str = "address:port or `off`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(None);
+        }
+        <SocketAddr as Value>::parse(text).map(Some).map_err(|message| format!("{message}, nor `off`"))
+    }
+
+    fn show(&self) -> String {
+        self.map_or_else(|| "off".to_owned(), |address| address.to_string())
+    }
+}
+
+impl Value for PathBuf {
+    const KIND: &'static str = "path";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("needs a path".to_owned()) } else { Ok(Self::from(text)) }
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Value for Option<PathBuf> {
+    const KIND: &'static str = "path";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(String::new, Value::show)
+    }
+}
+
+impl Value for Option<SecretString> {
+    const KIND: &'static str = "secret";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok((!text.is_empty()).then(|| SecretString::from(text)))
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or("", |_| "[redacted]").to_owned()
+    }
+}
+
+impl Value for String {
+    const KIND: &'static str = "text";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(text.to_owned()) }
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Value for bool {
+    const KIND: &'static str = "`true` or `false`";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{} is neither true nor false", quoted(text)))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for u32 {
+    const KIND: &'static str = "number";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{} is no whole number", quoted(text)))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for usize {
+    const KIND: &'static str = "number";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("{} is no whole number", quoted(text)))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Duration {
+    const KIND: &'static str = "seconds";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let seconds = text.parse().map_err(|_| format!("{} is no whole number of seconds", quoted(text)))?;
+        Ok(Self::from_secs(seconds))
+    }
+
+    fn show(&self) -> String {
+        self.as_secs().to_string()
+    }
+}
+
+/// `text` for a message: short, on one line, in quotation marks.
+pub(super) fn quoted(text: &str) -> String {
+    let short: String = text.chars().take(60).collect();
+    let more = if short.len() < text.len() { "…" } else { "" };
+    format!("\"{}{more}\"", short.escape_debug())
+}

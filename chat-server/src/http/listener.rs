@@ -1,0 +1,157 @@
+//! Accepts sockets and speaks HTTP/1.1 on them within bounds: how many, how long
+//! for a handshake, how large the headers. Says nothing about what is answered.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::exit::{Code, Failure};
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4_096;
+/// Bytes of a request's head.
+const HEAD_BYTES: usize = 8 * 1_024;
+/// Headers of a request.
+const HEADERS: usize = 64;
+/// How long to wait when the system has no socket to give.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How a request came here. Every request carries it as an extension.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrival {
+    /// The other end of the socket: the client or a proxy.
+    pub(crate) peer: SocketAddr,
+    /// Whether the socket has TLS.
+    pub(crate) secure: bool,
+    /// The socket's place among those that may be open; kept as long as the socket.
+    pub(crate) place: Arc<OwnedSemaphorePermit>,
+}
+
+/// A listener's rules and what it serves.
+pub(crate) struct Door {
+    /// What is answered.
+    pub(crate) app: Router,
+    /// TLS, if it is spoken here.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Sockets that may still be opened.
+    pub(crate) places: Arc<Semaphore>,
+    /// Time for the TLS handshake, for a request's headers, and between requests.
+    pub(crate) handshake: Duration,
+    /// Waits for every connection.
+    pub(crate) tasks: TaskTracker,
+    /// Closes the door: no new sockets, no further requests on open ones.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Listens on `address`, which comes from the setting `flag`.
+///
+/// # Errors
+/// The address is taken or not ours; the message says what to do.
+pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    listen(address).map_err(|error| {
+        let advice = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!(
+                    "the address is in use. Stop the other program, or choose another address with --{flag}"
+                )
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!(
+                    "not permitted. Choose a port above 1023 with --{flag}, or grant CAP_NET_BIND_SERVICE"
+                )
+            }
+            _ => format!("{error}. Choose another address with --{flag}"),
+        };
+        Failure::new(Code::Unavailable, format!("cannot listen on {address}: {advice}"))
+    })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?; // a restart need not wait for old connections to be forgotten
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Lets sockets in until the door is closed.
+pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>) {
+    let work = async {
+        loop {
+            let Ok(place) = Arc::clone(&door.places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((socket, peer)) => {
+                    let door_of_socket = Arc::clone(&door);
+                    door.tasks.spawn(door_of_socket.greet(socket, peer, place));
+                }
+                Err(error) if is_of_one_socket(&error) => {}
+                Err(error) => {
+                    tracing::warn!(error = %error, "cannot accept connections; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    };
+    let _ = door.stop.run_until_cancelled(work).await; // `work` ends only with the door
+}
+
+/// Whether an error of `accept` is about the socket that was to be accepted, not about the listener.
+fn is_of_one_socket(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+impl Door {
+    async fn greet(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+        let _ = socket.set_nodelay(true); // only latency suffers if the socket is gone already
+        let arrival = Arrival { peer, secure: self.tls.is_some(), place: Arc::new(place) };
+        let Some(acceptor) = &self.tls else { return self.converse(socket, arrival).await };
+        match tokio::time::timeout(self.handshake, acceptor.accept(socket)).await {
+            Ok(Ok(socket)) => self.converse(socket, arrival).await,
+            Ok(Err(error)) => tracing::debug!(peer = %peer, error = %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %peer, "TLS handshake took too long"),
+        }
+    }
+
+    /// Answers the requests of one socket, until it ends or becomes a WebSocket.
+    async fn converse(&self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, arrival: Arrival) {
+        let peer = arrival.peer;
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request: Request = request.map(Body::new);
+            request.extensions_mut().insert(arrival.clone());
+            self.app.clone().oneshot(request)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.handshake)
+            .max_headers(HEADERS)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let outcome = match self.stop.run_until_cancelled(connection.as_mut()).await {
+            Some(outcome) => outcome,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = outcome {
+            tracing::debug!(peer = %peer, error = %error, "connection ended");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What people get on the public listener: the socket, a page that says the server
+//! runs, and nothing else. Health and metrics are not here.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+
+use super::listener::Arrival;
+
+const PAGE: &str = include_str!("../../web/index.html");
+const STYLE: &str = include_str!("../../web/style.css");
+
+/// Headers of every answer, unless the answer has its own.
+const DEFENCES: [(HeaderName, &str); 8] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (
+        HeaderName::from_static("permissions-policy"),
+        "camera=(), microphone=(), geolocation=(), payment=(), usb=(), interest-cohort=()",
+    ),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// The public listener's answers.
+pub(crate) fn app() -> Router {
+    Router::new()
+        .route("/", get(home))
+        .route("/style.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
+        .fallback(async || (StatusCode::NOT_FOUND, "Not found\n"))
+        .layer(middleware::from_fn(defend))
+}
+
+/// The page for people who open the server's address in a browser.
+async fn home(request: Request) -> Response {
+    let secure = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.secure);
+    let host = host(request.headers()).unwrap_or("localhost");
+    let scheme = if secure { "wss" } else { "ws" };
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
+         connect-src 'self' ws://{host} wss://{host}; base-uri 'none'; form-action 'self'; \
+         frame-ancestors 'none'; require-trusted-types-for 'script'"
+    );
+    let page = PAGE.replace("{{address}}", &format!("{scheme}://{host}/ws"));
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(page)).into_response()
+}
+
+/// The name by which the client called the server, if it is harmless in a header and on a page.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
+    (!host.is_empty() && host.len() <= 255 && host.bytes().all(harmless)).then_some(host)
+}
+
+/// Adds the headers that tell browsers what not to do.
+async fn defend(request: Request, next: Next) -> Response {
+    let secure = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.secure);
+    let mut response = next.run(request).await;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
+    let headers = response.headers_mut();
+    for (name, value) in DEFENCES {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if secure {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
+}

@@ -1,0 +1,119 @@
+//! The server's certificate: read from files, and read again when they change.
+//!
+//! A new certificate holds for new connections. One that cannot be used changes
+//! nothing but the log.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, ensure};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::signal::unix::Signal;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Reads a certificate chain and its key.
+///
+/// # Errors
+/// A file cannot be read, is no PEM, or the two do not belong together.
+pub(crate) fn load(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("cannot read the certificate {}", certificate.display()))?;
+    ensure!(!chain.is_empty(), "{} contains no certificate", certificate.display());
+    let private = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("cannot read the private key {}", key.display()))?;
+    CertifiedKey::from_der(chain, private, &ring::default_provider())
+        .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))
+}
+
+/// The certificate that is shown to new connections.
+#[derive(Debug)]
+pub(crate) struct Certificate {
+    chain_file: PathBuf,
+    key_file: PathBuf,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+/// What is remembered of a file to see that it changed.
+type Mark = [Option<(SystemTime, u64)>; 2];
+
+impl Certificate {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub(crate) fn open(chain_file: &Path, key_file: &Path) -> anyhow::Result<Arc<Self>> {
+        let current = RwLock::new(Arc::new(load(chain_file, key_file)?));
+        Ok(Arc::new(Self { chain_file: chain_file.to_owned(), key_file: key_file.to_owned(), current }))
+    }
+
+    /// TLS 1.2 and 1.3 with this certificate, for HTTP/1.1.
+    ///
+    /// # Errors
+    /// The cryptographic provider offers neither; it does.
+    pub(crate) fn acceptor(self: &Arc<Self>) -> anyhow::Result<TlsAcceptor> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// Reads the files again on `hangup` and whenever they have changed, until `stop`.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, mut hangup: Signal, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        let mut seen = self.mark();
+        loop {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = hangup.recv() => true,
+                _ = look.tick() => false,
+            };
+            let now = self.mark();
+            if asked || now != seen {
+                self.reload();
+                seen = now;
+            }
+        }
+    }
+
+    fn reload(&self) {
+        match load(&self.chain_file, &self.key_file) {
+            Ok(fresh) => {
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                tracing::info!(file = %self.chain_file.display(), "certificate reloaded");
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot use the new certificate; the old one stays"
+                );
+            }
+        }
+    }
+
+    fn mark(&self) -> Mark {
+        [&self.chain_file, &self.key_file].map(|path| {
+            let metadata = fs::metadata(path).ok()?; // a missing file is a change as well
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
