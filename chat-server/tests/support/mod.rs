@@ -1,0 +1,315 @@
+//! Runs the real binary for end-to-end tests: in a directory of its own, on free
+//! ports, without the settings of whoever runs the tests.
+//!
+//! ```ignore
+//! let server = Server::start();                                  // SQLite in a temporary directory
+//! let server = Server::with().set("store", "memory").start();    // any setting by its key
+//! connect(&format!("ws://{}/ws", server.address));
+//! server.terminate();                                            // SIGTERM
+//! assert_eq!(server.wait(), Some(0));
+//! ```
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "shared by test programs; each uses its own part"
+)]
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long anything here may take; far more than it does.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server to be: settings by their keys, and the directory that it runs in.
+#[derive(Debug)]
+pub struct Builder {
+    settings: Vec<(String, String)>,
+    arguments: Vec<String>,
+    directory: TempDir,
+}
+
+/// A running server. Killed when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    /// `http://…` or `https://…` as announced.
+    pub url: String,
+    /// Where people connect.
+    pub address: SocketAddr,
+    /// Where health and metrics are, unless they are off.
+    pub admin: Option<SocketAddr>,
+    /// The one line on standard output.
+    pub ready_line: String,
+    directory: TempDir,
+}
+
+/// A server that did not get ready, or a command that ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub output: String,
+    /// Standard error.
+    pub log: String,
+    directory: TempDir,
+}
+
+/// An answer to a plain HTTP request.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// The head in lower case.
+    pub head: String,
+    pub body: String,
+}
+
+impl Builder {
+    /// Sets a setting by its key, in the environment.
+    pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.settings.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl Into<String>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// The directory that the server will run in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub fn start(self) -> Server {
+        match self.try_start() {
+            Ok(server) => server,
+            Err(ended) => panic!("the server did not get ready: {ended:#?}"),
+        }
+    }
+
+    /// Starts the server and waits until it is ready or has ended.
+    pub fn try_start(self) -> Result<Server, Ended> {
+        let (mut child, lines) = self.spawn();
+        let first = lines.recv_timeout(PATIENCE).unwrap_or_default();
+        if !first.starts_with("chat-server ready: ") {
+            let ended = child_exit(&mut child);
+            let rest: Vec<String> = lines.try_iter().collect();
+            return Err(self.ended(ended, [vec![first], rest].concat().join("\n")));
+        }
+        let words: Vec<&str> = first.split([' ', '(', ')']).collect();
+        let urls: Vec<&str> = words.into_iter().filter(|word| word.contains("://")).collect();
+        let address = |url: &str| url.split("://").nth(1).unwrap().parse().unwrap();
+        Ok(Server {
+            child,
+            url: urls[0].to_owned(),
+            address: address(urls[0]),
+            admin: urls.get(1).map(|url| address(url)),
+            ready_line: first.clone(),
+            directory: self.directory,
+        })
+    }
+
+    /// Runs a command that ends by itself.
+    pub fn run(self) -> Ended {
+        let (mut child, lines) = self.spawn();
+        let output: Vec<String> = lines.iter().collect();
+        let code = child_exit(&mut child);
+        self.ended(code, output.join("\n"))
+    }
+
+    fn ended(self, code: Option<i32>, output: String) -> Ended {
+        let log = std::fs::read_to_string(self.directory.path().join("stderr.log")).unwrap_or_default();
+        Ended { code, output, log, directory: self.directory }
+    }
+
+    /// The process, and the lines of its standard output.
+    fn spawn(&self) -> (Child, mpsc::Receiver<String>) {
+        let log = File::options().append(true).create(true).open(self.directory.path().join("stderr.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CHAT_") {
+                command.env_remove(name);
+            }
+        }
+        let variable = |key: &str| format!("CHAT_{}", key.to_uppercase());
+        let mut child = command
+            .envs(self.settings.iter().map(|(key, value)| (variable(key), value)))
+            .args(&self.arguments)
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.unwrap())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        (child, lines)
+    }
+}
+
+impl Ended {
+    /// Lets another server run in the same directory, with its data.
+    pub fn again(self) -> Builder {
+        Builder { settings: free_ports(), arguments: Vec::new(), directory: self.directory }
+    }
+}
+
+impl Server {
+    /// A server with all defaults but the ports, which are free ones.
+    pub fn start() -> Self {
+        Self::with().start()
+    }
+
+    /// A server to configure.
+    pub fn with() -> Builder {
+        let directory = tempfile::tempdir().unwrap();
+        Builder { settings: free_ports(), arguments: Vec::new(), directory }
+    }
+
+    /// Where WebSocket clients connect.
+    pub fn socket_url(&self) -> String {
+        format!("{}/ws", self.url.replacen("http", "ws", 1))
+    }
+
+    /// The directory that the server runs in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The directory with the server's data.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("chat-data")
+    }
+
+    /// The process id.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything on standard error so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("stderr.log")).unwrap_or_default()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(process, signal).unwrap();
+    }
+
+    /// Asks the server to stop, as a service manager does.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Kills the server as a crash would; its data may be used by [`Ended::again`].
+    pub fn kill(mut self) -> Ended {
+        self.child.kill().unwrap();
+        self.into_ended()
+    }
+
+    /// Waits for the end of the server and answers its exit code; `None` if a signal ended it.
+    pub fn wait(&mut self) -> Option<i32> {
+        child_exit(&mut self.child)
+    }
+
+    /// Waits for the end of the server; its data may be used by [`Ended::again`].
+    pub fn into_ended(mut self) -> Ended {
+        let code = self.wait();
+        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
+        let log = std::fs::read_to_string(directory.path().join("stderr.log")).unwrap_or_default();
+        Ended { code, output: self.ready_line.clone(), log, directory }
+    }
+
+    /// Asks the public listener for a page.
+    pub fn get(&self, path: &str) -> Answer {
+        get(self.address, path)
+    }
+
+    /// Asks the admin listener.
+    pub fn ask_admin(&self, path: &str) -> Answer {
+        get(self.admin.expect("the admin listener is on"), path)
+    }
+
+    /// Waits until the log contains `text`.
+    pub fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("{text:?} in the log"), || self.log().contains(text));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_ports() -> Vec<(String, String)> {
+    ["listen", "admin_listen"].map(|key| (key.to_owned(), "127.0.0.1:0".to_owned())).into()
+}
+
+/// Asks with plain HTTP.
+pub fn get(address: SocketAddr, path: &str) -> Answer {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    raw(address, request.as_bytes())
+}
+
+/// Sends bytes and reads the answer until the server closes.
+pub fn raw(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(request).unwrap();
+    let mut bytes = Vec::new();
+    // A reset after the answer is an end as well.
+    let _ = socket.read_to_end(&mut bytes);
+    answer(&bytes)
+}
+
+/// An answer from its bytes; status 0 if there was none.
+pub fn answer(bytes: &[u8]) -> Answer {
+    let text = String::from_utf8_lossy(bytes);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+}
+
+/// Looks again and again until `holds`; panics when that takes too long.
+#[allow(clippy::disallowed_methods, reason = "real processes run on real time")]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < PATIENCE, "waited too long for {what}");
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+fn child_exit(child: &mut Child) -> Option<i32> {
+    let mut status = None;
+    wait_until("the end of the process", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    status.and_then(|status| status.code())
+}
