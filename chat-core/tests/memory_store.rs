@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chat_core::memory::MemoryStore;
-use chat_core::port::RoomStore;
+use chat_core::port::{AccountStore, RoomStore};
 use chat_testkit::Harness;
 
 /// Makes stores that keep nothing across a restart.
@@ -21,4 +21,16 @@ impl Harness<dyn RoomStore> for Memory {
     }
 }
 
+#[async_trait]
+impl Harness<dyn AccountStore> for Memory {
+    async fn start(&mut self) -> Arc<dyn AccountStore> {
+        Arc::new(MemoryStore::new())
+    }
+
+    async fn restart(&mut self) -> Option<Arc<dyn AccountStore>> {
+        None
+    }
+}
+
 chat_testkit::room_store_tests!(Memory);
+chat_testkit::account_store_tests!(Memory);

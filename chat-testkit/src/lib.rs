@@ -1,6 +1,7 @@
 //! What tests of a chat need: conformance suites for the four ports, faulty doubles,
 //! a clock that stands still, and a WebSocket client.
 
+pub mod account_store;
 pub mod harness;
 pub mod room_store;
 pub mod suite;
