@@ -66,12 +66,16 @@ pub mod hard {
     pub const RING_ENTRIES: usize = 256;
     /// Bytes that a conversation keeps encoded for its connections.
     pub const RING_BYTES: usize = 256 * 1_024;
+    /// Bytes that all conversations together keep encoded.
+    pub const RINGS_BYTES: usize = 64 * 1_024 * 1_024;
     /// Entries that a connection may be behind before it is closed to resume.
     pub const BEHIND_ENTRIES: u64 = 1_000;
     /// Replies that wait for a connection before its requests are no longer read.
     pub const REPLIES: usize = 64;
     /// Ephemeral frames that wait for a connection; the oldest is dropped for a new one.
     pub const EPHEMERAL_FRAMES: usize = 32;
+    /// Users whose changed presence waits for a connection; changes of more are dropped.
+    pub const PRESENCE_USERS: usize = 1_000;
     /// Members of a room up to which presence is pushed to them.
     pub const PRESENCE_ROOM_MEMBERS: u32 = 200;
     /// Submissions that wait for one conversation.
@@ -82,6 +86,9 @@ pub mod hard {
     const _: () =
         assert!(PAGE_BYTES + CONTENT_BYTES * 6 < OUTGOING_FRAME_BYTES, "every page fits into a frame");
     const _: () = assert!(BATCH_BYTES >= CONTENT_BYTES, "every content fits into a batch");
+    const _: () = assert!(RING_BYTES < RINGS_BYTES, "one ring leaves room for others");
+    const _: () =
+        assert!(PRESENCE_USERS * 128 < OUTGOING_FRAME_BYTES, "all waiting presence fits into a frame");
     const _: () = assert!(RING_ENTRIES >= BATCH_ENTRIES, "a batch fits into the ring");
 }
 
