@@ -78,7 +78,7 @@ impl<'a> Envelope<'a> {
         let mut object = serde_json::from_str::<Object<'a>>(text).map_err(|_| DecodeError::unreadable())?;
         let request_id = match object.take("request_id").map(read_request_id).transpose() {
             // With two ids it is not known which is meant.
-            Ok(_) if object.refused.as_deref() == Some("request_id") => None,
+            Ok(_) if object.refused.as_ref().is_some_and(|(name, _)| name == "request_id") => None,
             Ok(request_id) => request_id,
             Err(error) => return Err(DecodeError { request_id: None, error }),
         };
@@ -89,8 +89,8 @@ impl<'a> Envelope<'a> {
     }
 
     fn from_object(mut object: Object<'a>, request_id: Option<RequestId>) -> Result<Self, ActionError> {
-        if let Some(field) = object.refused {
-            return Err(ActionError::invalid(shortened(&field), "comes twice, or is one field too many"));
+        if let Some((name, problem)) = object.refused {
+            return Err(ActionError::invalid(shortened(&name), problem));
         }
         for (name, value) in &object.fields {
             check_value(value).map_err(|problem| ActionError::invalid(shortened(name), problem))?;
@@ -182,8 +182,8 @@ fn read_text<'a>(name: &str, value: &'a RawValue) -> Result<Cow<'a, str>, Action
 /// The frame's object, read to its end whatever is wrong with its fields.
 struct Object<'a> {
     fields: Vec<Field<'a>>,
-    /// The first key that came twice or was one too many.
-    refused: Option<Cow<'a, str>>,
+    /// The first key that came twice or was one too many, and which it was.
+    refused: Option<(Cow<'a, str>, &'static str)>,
 }
 
 impl<'a> Object<'a> {
@@ -193,19 +193,16 @@ impl<'a> Object<'a> {
     }
 
     fn add(&mut self, name: Cow<'a, str>, value: &'a RawValue) {
-        let is_twice = self.fields.iter().any(|(key, _)| *key == name);
-        let is_too_many = self.fields.len() >= hard::JSON_FIELDS;
-        if is_twice || is_too_many {
-            // The reply should still carry an id that comes late.
-            if name == "request_id" && !is_twice {
-                self.fields.push((name.clone(), value));
-            }
+        let is_request_id = name == "request_id";
+        if self.fields.iter().any(|(key, _)| *key == name) {
             // Two request ids are worse than anything else: the reply cannot have one.
-            if self.refused.is_none() || (name == "request_id" && is_twice) {
-                self.refused = Some(name);
+            if self.refused.is_none() || is_request_id {
+                self.refused = Some((name, "is given twice"));
             }
-        } else {
+        } else if self.fields.len() < hard::JSON_FIELDS || is_request_id {
             self.fields.push((name, value));
+        } else if self.refused.is_none() {
+            self.refused = Some((name, "is one field too many"));
         }
     }
 }
