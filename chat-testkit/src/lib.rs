@@ -2,6 +2,8 @@
 //! a clock that stands still, and a WebSocket client.
 
 pub mod account_store;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod harness;
 pub mod room_store;
 pub mod suite;
