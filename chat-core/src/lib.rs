@@ -1,5 +1,7 @@
 //! The chat engine: domain, wire protocol, ports and everything between them.
 
+#[cfg(feature = "password")]
+pub mod auth;
 pub mod chat;
 pub mod domain;
 pub mod error;

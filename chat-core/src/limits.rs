@@ -18,6 +18,12 @@ pub mod hard {
     pub const TOPIC_CHARACTERS: usize = 500;
     /// Characters of a display name.
     pub const DISPLAY_NAME_CHARACTERS: usize = 64;
+    /// Characters that a user name has at least.
+    pub const USERNAME_CHARACTERS_MIN: usize = 2;
+    /// Characters of a user name.
+    pub const USERNAME_CHARACTERS: usize = 32;
+    /// Characters of a new password.
+    pub const PASSWORD_CHARACTERS: usize = 128;
     /// Characters of a device's label.
     pub const DEVICE_NAME_CHARACTERS: usize = 64;
     /// Bytes of an incoming frame or message.

@@ -1,0 +1,350 @@
+//! Passwords become hashes, and are compared with them, on a bounded pool of blocking threads.
+//!
+//! New hashes are argon2id in PHC form. Hashes of older systems (bcrypt, as PHP writes it) are verified
+//! and come back as argon2id. Which passwords may be chosen is decided elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use super::password::normalised;
+use super::settings::{AuthSettings, InvalidAuthSettings};
+use crate::error::AuthError;
+
+/// When somebody whom a full queue turned away should try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Hashes from elsewhere that would cost more than this are not computed.
+const MEMORY_KIB_MAX: u32 = 1_024 * 1_024;
+const PASSES_MAX: u32 = 64;
+const BCRYPT_COST_MAX: u32 = 16;
+
+/// What became of a comparison.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the password. `upgrade` is a better hash of it, if the stored one is not as good as the settings.
+    Match { upgrade: Option<String> },
+    /// It is not the password.
+    NoMatch,
+    /// The stored hash is none that can be verified here, so nothing matches it.
+    Unreadable,
+}
+
+/// Computes hashes: a few at once, some waiting, the rest turned away.
+#[derive(Debug, Clone)]
+pub(super) struct HashPool {
+    hasher: Argon2<'static>,
+    /// A hash of nothing that costs what a real one costs.
+    dummy: Arc<str>,
+    /// Those who compute and those who wait.
+    places: Arc<Semaphore>,
+    /// Those who compute.
+    workers: Arc<Semaphore>,
+}
+
+impl HashPool {
+    pub(super) fn new(settings: &AuthSettings) -> Result<Self, InvalidAuthSettings> {
+        let (memory, passes, lanes) =
+            (settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes);
+        let params = Params::new(memory, passes, lanes, None)
+            .map_err(|error| InvalidAuthSettings(format!("argon2 settings: {error}")))?;
+        if memory > MEMORY_KIB_MAX || passes > PASSES_MAX {
+            return Err(InvalidAuthSettings("argon2 settings: more than 1 GiB or 64 passes".to_owned()));
+        }
+        let (salt, hash) = ("A".repeat(22), "A".repeat(43));
+        let dummy = format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${hash}");
+        Ok(Self {
+            hasher: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            dummy: dummy.into(),
+            places: Arc::new(Semaphore::new(settings.hashes_at_once + settings.hashes_waiting)),
+            workers: Arc::new(Semaphore::new(settings.hashes_at_once)),
+        })
+    }
+
+    /// A new hash, in PHC form.
+    ///
+    /// # Errors
+    /// `RateLimited` if too many wait already, `Internal`.
+    pub(super) async fn hash(&self, password: &SecretString) -> Result<String, AuthError> {
+        let (hasher, password) = (self.hasher.clone(), password.clone());
+        self.run(move || new_hash(&hasher, password.expose_secret()))
+            .await?
+            .map_err(|error| AuthError::Internal(Box::new(error)))
+    }
+
+    /// Whether this is the password of `stored`. Without one it takes the same time and nothing matches.
+    ///
+    /// # Errors
+    /// `RateLimited` if too many wait already, `Internal`.
+    pub(super) async fn verify(
+        &self,
+        stored: Option<&str>,
+        password: &SecretString,
+    ) -> Result<Verdict, AuthError> {
+        let is_somebody = stored.is_some();
+        let stored = stored.unwrap_or(&self.dummy).to_owned();
+        let (hasher, password) = (self.hasher.clone(), password.clone());
+        let verdict = self.run(move || compare(&hasher, &stored, password.expose_secret())).await?;
+        Ok(if is_somebody { verdict } else { Verdict::NoMatch })
+    }
+
+    /// Runs `job` on a blocking thread. Both permits go with it: a caller who leaves does not make room before
+    /// the work is over.
+    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
+        let place = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => place,
+            Err(TryAcquireError::NoPermits) => {
+                metrics::counter!("chat_password_hashes_refused_total").increment(1);
+                return Err(AuthError::RateLimited { retry_after: RETRY_AFTER });
+            }
+            Err(TryAcquireError::Closed) => {
+                return Err(AuthError::Internal("the hash pool is closed".into()));
+            }
+        };
+        let worker = Arc::clone(&self.workers).acquire_owned().await;
+        let worker = worker.map_err(|error| AuthError::Internal(Box::new(error)))?;
+        let work = tokio::task::spawn_blocking(move || {
+            let result = job();
+            drop((worker, place));
+            result
+        });
+        work.await.map_err(|error| AuthError::Internal(Box::new(error)))
+    }
+}
+
+fn new_hash(hasher: &Argon2<'_>, typed: &str) -> Result<String, argon2::password_hash::Error> {
+    hasher.hash_password(normalised(typed).as_bytes()).map(|hash| hash.to_string())
+}
+
+fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str) -> Verdict {
+    let (matches, is_good) = if stored.starts_with("$argon2") {
+        let Some(hash) = PasswordHash::new(stored).ok().filter(is_readable) else {
+            return Verdict::Unreadable;
+        };
+        (
+            hasher.verify_password(normalised(typed).as_bytes(), &hash).is_ok(),
+            is_as_good(&hash, hasher.params()),
+        )
+    } else if is_bcrypt(stored) {
+        (bcrypt_matches(stored, typed), false)
+    } else {
+        return Verdict::Unreadable;
+    };
+    if !matches {
+        return Verdict::NoMatch;
+    }
+    let upgrade = if is_good { None } else { new_hash(hasher, typed).ok() };
+    Verdict::Match { upgrade }
+}
+
+fn is_readable(hash: &PasswordHash) -> bool {
+    let is_whole = hash.salt.is_some() && hash.hash.is_some();
+    is_whole
+        && Params::try_from(hash)
+            .is_ok_and(|params| params.m_cost() <= MEMORY_KIB_MAX && params.t_cost() <= PASSES_MAX)
+}
+
+/// Whether a hash is made with at least what `wanted` asks for.
+fn is_as_good(hash: &PasswordHash, wanted: &Params) -> bool {
+    let is_current =
+        hash.algorithm == Algorithm::Argon2id.ident() && hash.version == Some(Version::V0x13.into());
+    is_current
+        && Params::try_from(hash).is_ok_and(|params| {
+            params.m_cost() >= wanted.m_cost()
+                && params.t_cost() >= wanted.t_cost()
+                && params.p_cost() >= wanted.p_cost()
+        })
+}
+
+fn is_bcrypt(stored: &str) -> bool {
+    let is_known = ["$2y$", "$2a$", "$2b$"].iter().any(|prefix| stored.starts_with(prefix));
+    is_known && stored.parse::<bcrypt::HashParts>().is_ok_and(|parts| parts.get_cost() <= BCRYPT_COST_MAX)
+}
+
+/// As PHP compares: the bytes as they were typed, of which bcrypt sees the first 72. But where PHP stops
+/// at a zero byte and ignores what follows, nothing matches here.
+fn bcrypt_matches(stored: &str, typed: &str) -> bool {
+    !typed.contains('\0') && bcrypt::verify(typed, stored).unwrap_or(false)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    pub(in crate::auth) fn cheap() -> AuthSettings {
+        AuthSettings { argon2_memory_kib: 8, argon2_passes: 1, ..AuthSettings::default() }
+    }
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text)
+    }
+
+    fn bcrypt_hash(password: &str, version: bcrypt::Version) -> String {
+        bcrypt::hash_with_salt(password, 4, [7; 16]).unwrap().format_for_version(version)
+    }
+
+    #[tokio::test]
+    async fn sec_13_hashes_are_argon2id_with_a_random_salt() {
+        let settings = AuthSettings::default();
+        assert_eq!(
+            (settings.argon2_memory_kib, settings.argon2_passes, settings.argon2_lanes),
+            (19_456, 2, 1)
+        );
+        let pool = HashPool::new(&settings).unwrap();
+        let password = secret("hunter22");
+        let (first, second) = tokio::join!(pool.hash(&password), pool.hash(&password));
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert_ne!(first, second);
+        for text in [&first, &second] {
+            assert!(text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{text}");
+            let hash = PasswordHash::new(text).unwrap();
+            assert_eq!(hash.salt.unwrap().len(), 16);
+            assert_eq!(hash.hash.unwrap().len(), 32);
+            assert!(!text.contains("hunter22"));
+        }
+    }
+
+    #[tokio::test]
+    async fn sec_13_better_parameters_renew_the_hash_and_lower_ones_do_not() {
+        let weak = HashPool::new(&cheap()).unwrap();
+        let strong = HashPool::new(&AuthSettings { argon2_passes: 2, ..cheap() }).unwrap();
+        let password = secret("hunter22");
+        let old = weak.hash(&password).await.unwrap();
+        assert_eq!(weak.verify(Some(&old), &password).await.unwrap(), Verdict::Match { upgrade: None });
+        assert_eq!(strong.verify(Some(&old), &secret("hunter23")).await.unwrap(), Verdict::NoMatch);
+        let Verdict::Match { upgrade: Some(new) } = strong.verify(Some(&old), &password).await.unwrap()
+        else {
+            panic!("the hash is renewed");
+        };
+        assert!(new.starts_with("$argon2id$v=19$m=8,t=2,p=1$"));
+        for pool in [&strong, &weak] {
+            assert_eq!(pool.verify(Some(&new), &password).await.unwrap(), Verdict::Match { upgrade: None });
+        }
+    }
+
+    #[tokio::test]
+    async fn sec_13_bcrypt_is_verified_on_the_typed_bytes_and_renewed() {
+        let pool = HashPool::new(&cheap()).unwrap();
+        for version in [bcrypt::Version::TwoY, bcrypt::Version::TwoA, bcrypt::Version::TwoB] {
+            let stored = bcrypt_hash("cafe\u{301} noir", version);
+            let Verdict::Match { upgrade: Some(new) } =
+                pool.verify(Some(&stored), &secret("cafe\u{301} noir")).await.unwrap()
+            else {
+                panic!("{stored} is renewed");
+            };
+            assert!(new.starts_with("$argon2id$"));
+            let composed = pool.verify(Some(&new), &secret("café noir")).await.unwrap();
+            assert_eq!(composed, Verdict::Match { upgrade: None });
+            assert_eq!(pool.verify(Some(&stored), &secret("café noir")).await.unwrap(), Verdict::NoMatch);
+        }
+    }
+
+    #[tokio::test]
+    async fn sec_13_hashes_that_the_c_library_wrote_are_verified() {
+        let pool = HashPool::new(&cheap()).unwrap();
+        for (password, stored) in [
+            ("hunter22", "$2y$05$.vGA1O9wmRjrwAVXD98HNOFxslKV.DvUhodPyFymn/YMP/fRLRhs2"),
+            ("密码-päss", "$2y$05$.vGA1O9wmRjrwAVXD98HNOfGwGW4StjS0OjniOmtfuYj66Xk3UHTW"),
+        ] {
+            let verdict = pool.verify(Some(stored), &secret(password)).await.unwrap();
+            assert!(matches!(verdict, Verdict::Match { upgrade: Some(_) }));
+        }
+    }
+
+    #[tokio::test]
+    async fn bcrypt_sees_72_bytes_as_in_php_and_no_zero_byte() {
+        let pool = HashPool::new(&cheap()).unwrap();
+        let long = "字".repeat(30);
+        let stored = bcrypt_hash(&long, bcrypt::Version::TwoY);
+        let same_start = format!("{}{}", "字".repeat(24), "x".repeat(40));
+        for typed in [&long, &same_start] {
+            let verdict = pool.verify(Some(&stored), &secret(typed)).await.unwrap();
+            assert!(matches!(verdict, Verdict::Match { upgrade: Some(_) }));
+        }
+        let stored = bcrypt_hash("secret", bcrypt::Version::TwoY);
+        assert_eq!(pool.verify(Some(&stored), &secret("secret\0x")).await.unwrap(), Verdict::NoMatch);
+    }
+
+    #[tokio::test]
+    async fn sec_23_hashes_that_cannot_be_verified_match_nothing() {
+        let pool = HashPool::new(&cheap()).unwrap();
+        let expensive = "$argon2id$v=19$m=4194304,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA";
+        let endless = bcrypt_hash("x", bcrypt::Version::TwoY).replace("$04$", "$31$");
+        for stored in [
+            "",
+            "x",
+            "$2y$",
+            "$2x$10$abc",
+            "$argon2id$",
+            "$argon2id$v=19$m=8,t=1,p=1",
+            "plain",
+            expensive,
+            &endless,
+        ] {
+            for typed in ["", "x", stored] {
+                let verdict = pool.verify(Some(stored), &secret(typed)).await.unwrap();
+                assert_eq!(verdict, Verdict::Unreadable, "{stored}");
+            }
+        }
+        assert_eq!(pool.verify(None, &secret("")).await.unwrap(), Verdict::NoMatch);
+    }
+
+    #[tokio::test]
+    async fn sec_18_hashing_is_bounded_and_the_rest_is_turned_away() {
+        let pool = HashPool::new(&AuthSettings { hashes_at_once: 2, hashes_waiting: 3, ..cheap() }).unwrap();
+        let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let job = || {
+            let (running, peak, gate) = (Arc::clone(&running), Arc::clone(&peak), Arc::clone(&gate));
+            pool.run(move || {
+                peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let opened = gate.lock().unwrap().recv();
+                running.fetch_sub(1, Ordering::SeqCst);
+                opened
+            })
+        };
+        let mut jobs: Vec<_> = (0..5).map(|_| Box::pin(job())).collect();
+        for job in &mut jobs {
+            assert!(futures::poll!(job).is_pending());
+        }
+        let refused = pool.run(|| ()).await;
+        assert!(matches!(refused, Err(AuthError::RateLimited { retry_after }) if !retry_after.is_zero()));
+        for _ in 0..5 {
+            open.send(()).unwrap();
+        }
+        for result in futures::future::join_all(jobs).await {
+            assert_eq!(result.unwrap(), Ok(()));
+        }
+        assert!(peak.load(Ordering::SeqCst) <= 2);
+        assert!(pool.run(|| ()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn sec_23_a_job_that_panics_is_an_error_and_gives_its_place_back() {
+        let pool = HashPool::new(&AuthSettings { hashes_at_once: 1, hashes_waiting: 0, ..cheap() }).unwrap();
+        for _ in 0..3 {
+            let result: Result<(), _> = pool.run(|| panic!("a bug")).await;
+            assert!(matches!(result, Err(AuthError::Internal(_))));
+        }
+        assert!(pool.hash(&secret("hunter22")).await.is_ok());
+    }
+
+    #[test]
+    fn impossible_parameters_are_refused_at_the_start() {
+        for settings in [
+            AuthSettings { argon2_memory_kib: 7, ..cheap() },
+            AuthSettings { argon2_passes: 0, ..cheap() },
+            AuthSettings { argon2_lanes: 0, ..cheap() },
+            AuthSettings { argon2_memory_kib: 2_000_000, ..cheap() },
+        ] {
+            assert!(HashPool::new(&settings).is_err());
+        }
+    }
+}

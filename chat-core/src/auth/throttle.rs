@@ -1,0 +1,459 @@
+//! How often somebody may guess.
+//!
+//! Three counts stand before a login: failures of an address, failures of an address at one account
+//! (with a growing pause), and failures at one account from everywhere else. The last never stands
+//! before an address that has signed in to the account: a stranger slows down strangers, not the owner.
+//! Names that nobody has are counted like all others.
+//!
+//! The `governor` crate, which limits requests elsewhere, can neither give an attempt back when it turns
+//! out to be the owner's nor bound the number of its keys, so the counting is done here.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::settings::AuthSettings;
+use crate::id::UserId;
+
+/// Entries of each count, of which at least half are the latest used.
+const ENTRIES: usize = 65_536;
+
+/// Failures in a row from one address at one account before it has to pause.
+const FREE_FAILURES: u32 = 5;
+
+/// The longest pause after a failure; the first is a second, each further one twice as long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// A row of failures is forgotten when none came for so long.
+const ROW_FORGOTTEN: Duration = Duration::from_secs(60 * 60);
+
+/// Failures at one account from addresses that never signed in to it: so many at once …
+const STRANGER_FAILURES: u32 = 100;
+
+/// … and then one more in so long.
+const STRANGER_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Where somebody is, as far as one household or office can be told from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// The same process or the same machine.
+    Local,
+    /// An IPv4 address.
+    V4([u8; 4]),
+    /// An IPv6 network: the first 64 bits.
+    V6([u8; 8]),
+}
+
+impl Origin {
+    pub(super) fn of(address: Option<IpAddr>) -> Self {
+        match address.map(|address| address.to_canonical()) {
+            None => Self::Local,
+            Some(address) if address.is_loopback() => Self::Local,
+            Some(IpAddr::V4(address)) => Self::V4(address.octets()),
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+/// What is guessed at: a digest, so that no typed name is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Target([u8; 16]);
+
+impl Target {
+    /// Signing in under a name, given in its folded form; whether somebody has it does not matter.
+    pub(super) fn login(folded_name: &str) -> Self {
+        Self::digest(&[b"login", folded_name.as_bytes()])
+    }
+
+    /// Confirming the password of a user who is signed in.
+    pub(super) fn confirmation(user: UserId) -> Self {
+        Self::digest(&[b"confirmation", user.as_bytes()])
+    }
+
+    fn digest(parts: &[&[u8]]) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+        let mut short = [0; 16];
+        short.copy_from_slice(&hasher.finalize()[..16]);
+        Self(short)
+    }
+}
+
+/// An attempt that may go on. It counts as a failure until it is said to have succeeded or been cancelled.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub(super) struct Attempt {
+    target: Target,
+    origin: Origin,
+    is_known: bool,
+}
+
+/// The counts.
+#[derive(Debug)]
+pub(super) struct Throttle {
+    registrations: Option<Rule>,
+    failures: Option<Rule>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    registrations: RecentMap<Origin, Pace>,
+    failures: RecentMap<Origin, Pace>,
+    strangers: RecentMap<Target, Pace>,
+    rows: RecentMap<(Target, Origin), Row>,
+    /// Who signed in to what from where.
+    known: RecentMap<(Target, Origin), ()>,
+}
+
+impl Throttle {
+    pub(super) fn new(settings: &AuthSettings) -> Self {
+        Self {
+            registrations: Rule::per_minute(settings.registrations_per_minute),
+            failures: Rule::per_minute(settings.failed_logins_per_minute),
+            counts: Mutex::new(Counts {
+                registrations: RecentMap::new(ENTRIES),
+                failures: RecentMap::new(ENTRIES),
+                strangers: RecentMap::new(ENTRIES),
+                rows: RecentMap::new(ENTRIES),
+                known: RecentMap::new(ENTRIES),
+            }),
+        }
+    }
+
+    /// Counts a registration. `Err`: too many; how long to wait.
+    pub(super) fn register(&self, origin: Origin) -> Result<(), Duration> {
+        let rule = self.registrations.filter(|_| origin != Origin::Local);
+        rule.map_or(Ok(()), |rule| self.lock().registrations.entry(origin).take(rule, Instant::now()))
+    }
+
+    /// Begins an attempt to give the password of `target`. `Err`: too many failed; how long to wait.
+    pub(super) fn begin(&self, target: Target, origin: Origin) -> Result<Attempt, Duration> {
+        let now = Instant::now();
+        let counts = &mut *self.lock();
+        let attempt = Attempt { target, origin, is_known: counts.known.get(&(target, origin)).is_some() };
+        if let Some(row) = counts.rows.get(&(target, origin)) {
+            row.check(now)?;
+        }
+        if let Some(rule) = self.address_rule(origin) {
+            counts.failures.entry(origin).take(rule, now)?;
+        }
+        if !attempt.is_known
+            && let Err(wait) = counts.strangers.entry(target).take(STRANGERS, now)
+        {
+            self.give_back_address(counts, origin);
+            return Err(wait);
+        }
+        Ok(attempt)
+    }
+
+    /// The password was wrong.
+    pub(super) fn failed(&self, attempt: Attempt) {
+        self.lock().rows.entry((attempt.target, attempt.origin)).add(Instant::now());
+    }
+
+    /// The password was right: nothing of the attempt counts, and its address is known from now on.
+    pub(super) fn succeeded(&self, attempt: Attempt) {
+        self.cancelled(attempt);
+        self.lock().rows.remove(&(attempt.target, attempt.origin));
+        self.known(attempt.target, attempt.origin);
+    }
+
+    /// The password was not looked at.
+    pub(super) fn cancelled(&self, attempt: Attempt) {
+        let counts = &mut *self.lock();
+        self.give_back_address(counts, attempt.origin);
+        if !attempt.is_known {
+            counts.strangers.entry(attempt.target).give_back(STRANGERS);
+        }
+    }
+
+    /// Somebody proved at this address to be the owner of `target`.
+    pub(super) fn known(&self, target: Target, origin: Origin) {
+        self.lock().known.entry((target, origin));
+    }
+
+    fn give_back_address(&self, counts: &mut Counts, origin: Origin) {
+        if let Some(rule) = self.address_rule(origin) {
+            counts.failures.entry(origin).give_back(rule);
+        }
+    }
+
+    fn address_rule(&self, origin: Origin) -> Option<Rule> {
+        self.failures.filter(|_| origin != Origin::Local)
+    }
+
+    /// Every change under this lock is complete in itself: a poisoned one is still consistent.
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `burst` at once, then one in each `interval`.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    interval: Duration,
+    burst: u32,
+}
+
+const STRANGERS: Rule = Rule { interval: STRANGER_INTERVAL, burst: STRANGER_FAILURES };
+
+impl Rule {
+    fn per_minute(count: u32) -> Option<Self> {
+        (count > 0).then(|| Self { interval: Duration::from_secs(60) / count, burst: count })
+    }
+}
+
+/// When what was taken so far is paid back at the rule's rate.
+#[derive(Debug, Default)]
+struct Pace(Option<Instant>);
+
+impl Pace {
+    fn take(&mut self, rule: Rule, now: Instant) -> Result<(), Duration> {
+        let paid_back = self.0.map_or(now, |at| at.max(now)) + rule.interval;
+        let too_far = paid_back.duration_since(now).saturating_sub(rule.interval * rule.burst);
+        if !too_far.is_zero() {
+            return Err(too_far);
+        }
+        self.0 = Some(paid_back);
+        Ok(())
+    }
+
+    fn give_back(&mut self, rule: Rule) {
+        self.0 = self.0.and_then(|at| at.checked_sub(rule.interval));
+    }
+}
+
+/// Failures in a row, and the last of them.
+#[derive(Debug, Default)]
+struct Row {
+    failures: u32,
+    last: Option<Instant>,
+}
+
+impl Row {
+    fn check(&self, now: Instant) -> Result<(), Duration> {
+        let Some(doublings) = self.failures.checked_sub(FREE_FAILURES) else { return Ok(()) };
+        let pause = Duration::from_secs(1 << doublings.min(10)).min(LONGEST_PAUSE);
+        let passed = self.last.map_or(pause, |last| now.duration_since(last));
+        if passed < pause { Err(pause - passed) } else { Ok(()) }
+    }
+
+    fn add(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| now.duration_since(last) > ROW_FORGOTTEN) {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        self.last = Some(now);
+    }
+}
+
+/// A map that forgets what was not used for longest: when the young half is full it becomes the old
+/// half, and what nobody asked for since is gone.
+#[derive(Debug)]
+struct RecentMap<K, V> {
+    half: usize,
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+}
+
+impl<K: Eq + Hash + Copy, V: Default> RecentMap<K, V> {
+    fn new(entries: usize) -> Self {
+        Self { half: entries / 2, young: HashMap::new(), old: HashMap::new() }
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn entry(&mut self, key: K) -> &mut V {
+        if !self.young.contains_key(&key) && self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        let old = &mut self.old;
+        self.young.entry(key).or_insert_with(|| old.remove(&key).unwrap_or_default())
+    }
+
+    fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Origin {
+        Origin::of(Some(text.parse().unwrap()))
+    }
+
+    fn numbered(number: u32) -> Origin {
+        Origin::V4(number.to_be_bytes())
+    }
+
+    /// Fails to sign in until the throttle refuses; how often it did not.
+    fn guess(throttle: &Throttle, target: Target, origin: Origin) -> (u32, Duration) {
+        for count in 0..100_000 {
+            match throttle.begin(target, origin) {
+                Ok(attempt) => throttle.failed(attempt),
+                Err(wait) => return (count, wait),
+            }
+        }
+        panic!("the throttle refuses at some time");
+    }
+
+    async fn pass(duration: Duration) {
+        tokio::time::advance(duration).await;
+    }
+
+    #[test]
+    fn origins_are_addresses_and_ipv6_networks() {
+        assert_eq!(Origin::of(None), Origin::Local);
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(address(local), Origin::Local, "{local}");
+        }
+        assert_eq!(address("::ffff:192.0.2.7"), address("192.0.2.7"));
+        assert_ne!(address("192.0.2.7"), address("192.0.2.8"));
+        assert_eq!(address("2001:db8:1:2::1"), address("2001:db8:1:2:ffff::9"));
+        assert_ne!(address("2001:db8:1:2::1"), address("2001:db8:1:3::1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_17_pauses_after_five_failures_double() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let (target, origin) = (Target::login("alice"), address("192.0.2.7"));
+        assert_eq!(guess(&throttle, target, origin), (5, Duration::from_secs(1)));
+        for pause in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900] {
+            let pause = Duration::from_secs(pause);
+            pass(pause - Duration::from_millis(1)).await;
+            assert_eq!(throttle.begin(target, origin).unwrap_err(), Duration::from_millis(1));
+            pass(Duration::from_millis(1)).await;
+            let attempt = throttle.begin(target, origin).unwrap();
+            throttle.failed(attempt);
+        }
+        pass(ROW_FORGOTTEN + Duration::from_secs(1)).await;
+        let attempt = throttle.begin(target, origin).unwrap();
+        throttle.failed(attempt);
+        assert!(throttle.begin(target, origin).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_17_one_address_fails_thirty_times_a_minute_over_all_names() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let origin = address("2001:db8::1");
+        let neighbour = address("2001:db8::ffff");
+        let mut allowed = 0;
+        for name in 0..10_000 {
+            let from = if name % 2 == 0 { origin } else { neighbour };
+            if let Ok(attempt) = throttle.begin(Target::login(&name.to_string()), from) {
+                throttle.failed(attempt);
+                allowed += 1;
+            }
+        }
+        assert_eq!(allowed, 30);
+        pass(Duration::from_secs(2)).await;
+        assert!(throttle.begin(Target::login("next"), origin).is_ok());
+        assert!(throttle.begin(Target::login("next"), origin).is_err());
+        assert!(throttle.begin(Target::login("next"), Origin::Local).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_17_ten_thousand_addresses_get_a_hundred_guesses_at_one_account() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let target = Target::login("alice");
+        let mut allowed = 0;
+        for number in 0..10_000 {
+            if let Ok(attempt) = throttle.begin(target, numbered(number)) {
+                throttle.failed(attempt);
+                allowed += 1;
+            }
+        }
+        assert_eq!(allowed, 100);
+        pass(STRANGER_INTERVAL).await;
+        assert!(throttle.begin(target, numbered(20_000)).is_ok());
+        assert!(throttle.begin(target, numbered(20_001)).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_17_strangers_do_not_lock_the_owner_out() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let (target, home) = (Target::login("alice"), address("192.0.2.7"));
+        throttle.known(target, home);
+        for number in 0..1_000 {
+            let (..) = guess(&throttle, target, numbered(number));
+        }
+        let attempt = throttle.begin(target, home).expect("the owner's address is not slowed down");
+        throttle.succeeded(attempt);
+        assert!(throttle.begin(target, home).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn successes_and_cancelled_attempts_cost_nothing() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let (target, origin) = (Target::login("alice"), address("192.0.2.7"));
+        for _ in 0..1_000 {
+            let attempt = throttle.begin(target, origin).unwrap();
+            throttle.cancelled(attempt);
+        }
+        for _ in 0..1_000 {
+            let attempt = throttle.begin(target, origin).unwrap();
+            throttle.succeeded(attempt);
+        }
+        assert_eq!(guess(&throttle, target, origin).0, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_success_ends_the_row_of_its_own_address_only() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let (target, home, elsewhere) = (Target::login("alice"), numbered(1), numbered(2));
+        assert_eq!(guess(&throttle, target, elsewhere).0, 5);
+        for _ in 0..4 {
+            let attempt = throttle.begin(target, home).unwrap();
+            throttle.failed(attempt);
+        }
+        let attempt = throttle.begin(target, home).unwrap();
+        throttle.succeeded(attempt);
+        assert_eq!(guess(&throttle, target, home).0, 5);
+        assert!(throttle.begin(target, elsewhere).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn registrations_are_sixty_a_minute_and_free_on_the_same_machine() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let origin = address("192.0.2.7");
+        assert_eq!((0..1_000).filter(|_| throttle.register(origin).is_ok()).count(), 60);
+        assert_eq!(throttle.register(origin).unwrap_err(), Duration::from_secs(1));
+        pass(Duration::from_secs(1)).await;
+        assert!(throttle.register(origin).is_ok());
+        assert_eq!((0..1_000).filter(|_| throttle.register(Origin::Local).is_ok()).count(), 1_000);
+        let off = Throttle::new(&AuthSettings { registrations_per_minute: 0, ..AuthSettings::default() });
+        assert_eq!((0..1_000).filter(|_| off.register(origin).is_ok()).count(), 1_000);
+    }
+
+    #[test]
+    fn recent_maps_are_bounded_and_keep_what_is_used() {
+        let mut map: RecentMap<u32, u32> = RecentMap::new(100);
+        *map.entry(7) = 42;
+        for key in 1_000..100_000 {
+            map.entry(key);
+            assert_eq!(*map.entry(7), 42);
+            assert!(map.young.len() + map.old.len() <= 100);
+        }
+        map.remove(&7);
+        assert!(map.get(&7).is_none());
+        assert!(map.get(&99_999).is_some());
+        assert!(map.get(&1_000).is_none());
+    }
+}
