@@ -39,7 +39,7 @@ struct StoredSession {
 #[derive(Debug)]
 struct Ended {
     revocation: Revocation,
-    access: TokenHash,
+    tokens: SessionTokens,
 }
 
 impl Accounts {
@@ -99,7 +99,7 @@ impl Accounts {
     fn end(&mut self, session_id: SessionId, ended_at: Timestamp) -> Option<Revocation> {
         let session = self.sessions.remove(&session_id)?.session;
         let revocation = Revocation { session_id, user_id: session.user_id, ended_at };
-        self.ended.push(Ended { revocation, access: session.tokens.access });
+        self.ended.push(Ended { revocation, tokens: session.tokens });
         Some(revocation)
     }
 
@@ -233,8 +233,10 @@ impl AccountStore for MemoryStore {
         Ok(recent)
     }
 
-    async fn was_ended(&self, access: TokenHash) -> Result<bool, StoreError> {
-        Ok(self.lock().accounts.ended.iter().any(|ended| ended.access == access))
+    async fn was_ended(&self, token: TokenHash) -> Result<bool, StoreError> {
+        let state = self.lock();
+        let mut tokens = state.accounts.ended.iter().map(|ended| ended.tokens);
+        Ok(tokens.any(|tokens| tokens.access == token || tokens.refresh == token))
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -246,9 +246,9 @@ pub trait AccountStore: fmt::Debug + Send + Sync + 'static {
     /// The revocations from `since` on, the oldest first. Kept at least two days.
     async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Whether this session ended (its revocation is still kept), by its access token's hash
-    /// at that time. This is how `ended` is told from `invalid`.
-    async fn was_ended(&self, access: TokenHash) -> Result<bool, StoreError>;
+    /// Whether this session ended (its revocation is still kept), by the hash of the access token
+    /// or of the refresh token that it had at that time. This is how `ended` is told from `invalid`.
+    async fn was_ended(&self, token: TokenHash) -> Result<bool, StoreError>;
 
     /// Removes sessions whose refresh time or end is before `now`, and revocations older than two days.
     async fn remove_expired(&self, now: Timestamp) -> Result<(), StoreError>;

@@ -79,7 +79,7 @@ pub(super) async fn an_ended_token_is_told_from_an_unknown_one(store: Store) {
     end(&*store, &[&session], at(5)).await;
     assert!(was_ended(new.access).await, "the access token at that time");
     assert!(!was_ended(random::token()).await);
-    assert!(!was_ended(new.refresh).await, "only access tokens");
+    assert!(was_ended(new.refresh).await, "the refresh token at that time");
 }
 
 /// `end_sessions`: answers those that existed: the second time nobody.
