@@ -1,0 +1,115 @@
+//! What operators do with an open database: back it up, check it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use tokio::task::spawn_blocking;
+
+use crate::config::SqliteConfig;
+use crate::error::MaintenanceError;
+use crate::{SqliteStore, open};
+
+impl SqliteStore {
+    /// Copies the database to `target` while it is used: everything that was acknowledged before the
+    /// call, as it was at one moment. The copy appears under its name when it is complete and on the disk.
+    ///
+    /// To restore, put the copy in the place of the database while no process has it open, and
+    /// remove the `-wal` and `-shm` files beside it. The restored store names a new epoch, so that clients drop
+    /// what they know of the history that is gone.
+    ///
+    /// # Errors
+    /// When the target exists (it is never overwritten), cannot be written, or the database cannot be read.
+    pub async fn backup(&self, target: impl Into<PathBuf>) -> Result<(), MaintenanceError> {
+        let (store, target) = (self.clone(), target.into());
+        spawn_blocking(move || copy(&store.inner.config, &target))
+            .await
+            .map_err(|_| MaintenanceError::BrokenOff)?
+    }
+
+    /// Reads the whole database and answers what is wrong with it, at most 100 findings; none if it is
+    /// sound. The store works meanwhile.
+    ///
+    /// # Errors
+    /// When the database cannot be read at all.
+    pub async fn check_integrity(&self) -> Result<Vec<String>, MaintenanceError> {
+        let store = self.clone();
+        spawn_blocking(move || Ok(findings(&open::reader_connection(&store.inner.config)?)?))
+            .await
+            .map_err(|_| MaintenanceError::BrokenOff)?
+    }
+}
+
+fn copy(config: &SqliteConfig, target: &Path) -> Result<(), MaintenanceError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| MaintenanceError::Io { path, source }
+    };
+    if target.exists() {
+        return Err(MaintenanceError::Exists(target.into()));
+    }
+    let partial = open::beside(target, ".partial");
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&partial)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let file = open::private_file(&partial, OpenOptions::new().create_new(true)).map_err(failed(&partial))?;
+    copy_pages(config, &partial)?;
+    file.sync_all().map_err(failed(&partial))?;
+    fs::rename(&partial, target).map_err(failed(target))?;
+    sync_directory(target).map_err(failed(target))
+}
+
+fn copy_pages(config: &SqliteConfig, partial: &Path) -> Result<(), MaintenanceError> {
+    let source = open::reader_connection(config)?;
+    let mut copy = Connection::open(partial)?;
+    {
+        // All pages in one step: they are of one moment, and commits meanwhile do not make it start again.
+        let backup = Backup::new(&source, &mut copy)?;
+        while backup.step(-1)? != StepResult::Done {
+            std::thread::sleep(config.busy_timeout.min(std::time::Duration::from_millis(50)));
+        }
+    }
+    // A backup is one file, without a write-ahead log beside it.
+    copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    open::mark_as_backup(&copy)?;
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(())
+}
+
+fn sync_directory(target: &Path) -> std::io::Result<()> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if cfg!(unix) { File::open(parent.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
+}
+
+/// What is wrong with a database: its pages, its references, and the promises of its logs.
+fn findings(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
+    let mut findings = Vec::new();
+    let mut collect = |sql: &str| -> Result<(), rusqlite::Error> {
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+        for row in rows {
+            findings.push(row?);
+        }
+        Ok(())
+    };
+    collect("PRAGMA integrity_check(100)")?;
+    collect(
+        "SELECT 'a row of ' || \"table\" || ' refers to a missing one of ' || parent \
+         FROM pragma_foreign_key_check LIMIT 100",
+    )?;
+    collect(
+        "SELECT 'conversation ' || lower(hex(c.id)) || ' has a hole in its log' \
+         FROM (SELECT conversation, count(*) AS entries, max(seq) AS head FROM entries GROUP BY conversation) e \
+         JOIN conversations c ON c.key = e.conversation WHERE e.entries <> e.head LIMIT 100",
+    )?;
+    collect(
+        "SELECT 'conversation ' || lower(hex(id)) || ' counts its members wrongly' FROM conversations c \
+         WHERE member_count <> (SELECT count(*) FROM members m WHERE m.conversation = c.id AND m.state = 0) LIMIT 100",
+    )?;
+    findings.retain(|finding| finding != "ok");
+    findings.truncate(100);
+    Ok(findings)
+}

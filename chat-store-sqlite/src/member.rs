@@ -1,0 +1,159 @@
+//! Members: the projection of the log's events, read positions, and who shares what.
+
+use std::collections::HashSet;
+
+use chat_core::domain::{Entry, Event, Member, Seq};
+use chat_core::id::{ConversationId, UserId};
+use rusqlite::{Connection, Row, params};
+
+use crate::column::{get, integer, role_code, state_code};
+use crate::error::Work;
+use crate::{conversation, log};
+
+macro_rules! select_members {
+    ($rest:literal) => {
+        concat!("SELECT user_id, state, role, since_seq, read_seq, invited_by FROM members WHERE ", $rest)
+    };
+}
+
+/// Applies an event about `user` to their row.
+pub(crate) fn project(connection: &Connection, entry: &Entry, event: &Event, user: UserId) -> Work<()> {
+    let before = member(connection, entry.conversation, user)?;
+    let was_joined = before.as_ref().is_some_and(Member::is_joined);
+    let Some(after) = Member::after(before, user, entry.by, event, entry.seq) else { return Ok(()) };
+    store(connection, entry.conversation, &after)?;
+    let joined_more = i64::from(after.is_joined()) - i64::from(was_joined);
+    conversation::add_members(connection, entry.conversation, joined_more)
+}
+
+/// Writes a row.
+pub(crate) fn store(connection: &Connection, conversation: ConversationId, member: &Member) -> Work<()> {
+    let sql = "INSERT INTO members
+                 (conversation, user_id, is_room, state, role, since_seq, read_seq, invited_by)
+               SELECT id, ?2, kind <> 2, ?3, ?4, ?5, ?6, ?7 FROM conversations WHERE id = ?1
+               ON CONFLICT (conversation, user_id) DO UPDATE SET state = excluded.state, role = excluded.role,
+                 since_seq = excluded.since_seq, read_seq = excluded.read_seq, invited_by = excluded.invited_by";
+    connection.prepare_cached(sql)?.execute(params![
+        conversation.as_bytes(),
+        member.user_id.as_bytes(),
+        state_code(member.state),
+        role_code(member.role),
+        integer(member.since_seq.get()),
+        integer(member.read_seq.get()),
+        member.invited_by.as_ref().map(UserId::as_bytes),
+    ])?;
+    Ok(())
+}
+
+/// A user's row.
+pub(crate) fn member(
+    connection: &Connection,
+    conversation: ConversationId,
+    user: UserId,
+) -> Work<Option<Member>> {
+    let mut statement = connection.prepare_cached(select_members!("conversation = ?1 AND user_id = ?2"))?;
+    let mut rows = statement.query([conversation.as_bytes(), user.as_bytes()])?;
+    rows.next()?.map(read_member).transpose()
+}
+
+/// Joined members in the order of their ids.
+pub(crate) fn members(
+    connection: &Connection,
+    conversation: ConversationId,
+    after: Option<UserId>,
+    limit: u32,
+) -> Work<Vec<Member>> {
+    let sql = select_members!("conversation = ?1 AND user_id > ?2 AND state = 0 ORDER BY user_id LIMIT ?3");
+    let mut statement = connection.prepare_cached(sql)?;
+    let above = after.as_ref().map_or(&[][..], |user| user.as_bytes());
+    let mut rows = statement.query(params![conversation.as_bytes(), above, limit])?;
+    let mut members = Vec::new();
+    while let Some(row) = rows.next()? {
+        members.push(read_member(row)?);
+    }
+    Ok(members)
+}
+
+/// The owners in the order of their ids.
+pub(crate) fn owners(connection: &Connection, conversation: ConversationId) -> Work<Vec<UserId>> {
+    let sql =
+        "SELECT user_id FROM members WHERE conversation = ?1 AND role = 2 AND state = 0 ORDER BY user_id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([conversation.as_bytes()])?;
+    let mut owners = Vec::new();
+    while let Some(row) = rows.next()? {
+        owners.push(get(row, 0)?);
+    }
+    Ok(owners)
+}
+
+/// Moves a read position; see the port for the contract.
+pub(crate) fn mark_read(
+    connection: &Connection,
+    conversation: ConversationId,
+    user: UserId,
+    seq: Seq,
+) -> Work<Option<Seq>> {
+    let Some(key) = conversation::key_of(connection, conversation)? else { return Ok(None) };
+    let Some(member) = member(connection, conversation, user)?.filter(Member::is_joined) else {
+        return Ok(None);
+    };
+    let read_seq = member.read_seq.max(seq.min(log::head(connection, key)?.seq));
+    if read_seq > member.read_seq {
+        let sql = "UPDATE members SET read_seq = ?3 WHERE conversation = ?1 AND user_id = ?2";
+        let row = params![conversation.as_bytes(), user.as_bytes(), integer(read_seq.get())];
+        connection.prepare_cached(sql)?.execute(row)?;
+    }
+    Ok(Some(read_seq))
+}
+
+/// How many rooms a user is joined in.
+pub(crate) fn room_count(connection: &Connection, user: UserId) -> Work<u32> {
+    let sql = "SELECT count(*) FROM members WHERE user_id = ?1 AND state = 0 AND is_room";
+    Ok(connection.prepare_cached(sql)?.query_row([user.as_bytes()], |row| row.get(0))?)
+}
+
+/// Those of `others` who are joined in a conversation in which `user` is joined.
+pub(crate) fn sharing(connection: &Connection, user: UserId, others: Vec<UserId>) -> Work<Vec<UserId>> {
+    let mut mine = HashSet::new();
+    any_joined(connection, user, |conversation| {
+        mine.insert(conversation);
+        false
+    })?;
+    let mut sharing = Vec::new();
+    for other in others {
+        if any_joined(connection, other, |conversation| mine.contains(&conversation))? {
+            sharing.push(other);
+        }
+    }
+    Ok(sharing)
+}
+
+/// Whether `is_wanted` says so of any conversation that the user is joined in; stops at the first.
+fn any_joined(
+    connection: &Connection,
+    user: UserId,
+    mut is_wanted: impl FnMut(ConversationId) -> bool,
+) -> Work<bool> {
+    let sql = "SELECT conversation FROM members WHERE user_id = ?1 AND state = 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([user.as_bytes()])?;
+    while let Some(row) = rows.next()? {
+        if is_wanted(get(row, 0)?) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads a row of [`select_members`].
+fn read_member(row: &Row<'_>) -> Work<Member> {
+    Ok(Member {
+        user_id: get(row, 0)?,
+        state: get(row, 1)?,
+        role: get(row, 2)?,
+        since_seq: get(row, 3)?,
+        read_seq: get(row, 4)?,
+        invited_by: get(row, 5)?,
+    })
+}

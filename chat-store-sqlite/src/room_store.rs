@@ -1,0 +1,123 @@
+//! The port `RoomStore`: each method as a read or a command. Statements are in
+//! `conversation`, `log` and `member`.
+
+use async_trait::async_trait;
+use chat_core::domain::{Conversation, Draft, Entry, Head, Member, Seq};
+use chat_core::error::StoreError;
+use chat_core::id::{ConversationId, EntryId, UserId};
+use chat_core::port::{
+    Append, Creation, EntryPage, EntryRange, MembershipPage, MessagePage, MessageQuery, MyConversation,
+    NewConversation, RoomQuery, RoomStore, Standing,
+};
+
+use crate::writer::Size;
+use crate::{SqliteStore, conversation, log, member};
+
+/// What an entry takes beside its content.
+const ENTRY_BYTES: usize = 128;
+
+#[async_trait]
+impl RoomStore for SqliteStore {
+    async fn epoch(&self) -> Result<String, StoreError> {
+        self.read(|connection| {
+            let sql = "SELECT value FROM meta WHERE name = 'epoch'";
+            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        })
+        .await
+    }
+
+    async fn create(&self, new: NewConversation) -> Result<Creation, StoreError> {
+        self.write(move |connection| conversation::create(connection, new)).await
+    }
+
+    async fn conversation(&self, conversation: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.read(move |connection| conversation::conversation(connection, conversation)).await
+    }
+
+    async fn append(
+        &self,
+        conversation: ConversationId,
+        expected: Head,
+        drafts: Vec<Draft>,
+    ) -> Result<Append, StoreError> {
+        let bytes = drafts.iter().map(|draft| ENTRY_BYTES + draft.body.content_bytes()).sum();
+        let size = Size { entries: drafts.len(), bytes };
+        self.write_sized(size, move |connection| log::append(connection, conversation, expected, drafts))
+            .await
+    }
+
+    async fn entry(&self, conversation: ConversationId, id: EntryId) -> Result<Option<Entry>, StoreError> {
+        self.read(move |connection| match conversation::key_of(connection, conversation)? {
+            Some(key) => log::entry_by_id(connection, key, conversation, id),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    async fn entries(
+        &self,
+        conversation: ConversationId,
+        range: EntryRange,
+    ) -> Result<EntryPage, StoreError> {
+        self.read(move |connection| log::entries(connection, conversation, range)).await
+    }
+
+    async fn messages(
+        &self,
+        conversation: ConversationId,
+        query: MessageQuery,
+    ) -> Result<MessagePage, StoreError> {
+        self.read(move |connection| log::messages(connection, conversation, query)).await
+    }
+
+    async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError> {
+        self.read(move |connection| member::member(connection, conversation, user)).await
+    }
+
+    async fn members(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<Member>, StoreError> {
+        self.read(move |connection| member::members(connection, conversation, after, limit)).await
+    }
+
+    async fn my_conversations(
+        &self,
+        user: UserId,
+        page: MembershipPage,
+    ) -> Result<Vec<MyConversation>, StoreError> {
+        self.read(move |connection| conversation::my_conversations(connection, user, page)).await
+    }
+
+    async fn standings(
+        &self,
+        user: UserId,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Standing>, StoreError> {
+        self.read(move |connection| conversation::standings(connection, user, after, limit)).await
+    }
+
+    async fn room_count(&self, user: UserId) -> Result<u32, StoreError> {
+        self.read(move |connection| member::room_count(connection, user)).await
+    }
+
+    async fn discover(&self, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {
+        self.read(move |connection| conversation::discover(connection, &query)).await
+    }
+
+    async fn mark_read(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+        seq: Seq,
+    ) -> Result<Option<Seq>, StoreError> {
+        self.write(move |connection| member::mark_read(connection, conversation, user, seq)).await
+    }
+
+    async fn sharing(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {
+        self.read(move |connection| member::sharing(connection, user, others)).await
+    }
+}

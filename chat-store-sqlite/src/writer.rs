@@ -1,0 +1,281 @@
+//! The one thread that writes.
+//!
+//! While it commits, commands gather in its queue; the next commit takes them all,
+//! whatever conversations they concern: one transaction, one wait for the disk. Nothing
+//! waits for a batch to fill, so an idle store commits a single command at once. Each
+//! command has a savepoint, so that one that fails does not disturb the others.
+//! What the commands do is elsewhere.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, JoinHandle};
+
+use chat_core::error::StoreError;
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::error::Work;
+use crate::failure::Failure;
+
+/// Commands that wait; then callers wait. Also the most that one commit takes.
+const COMMANDS: usize = 1_024;
+/// Bytes of commands after which a commit takes no more.
+const COMMIT_BYTES: usize = 1_024 * 1_024;
+/// Pages of the write-ahead log after which it is copied into the database: 16 MiB.
+const CHECKPOINT_PAGES: i32 = 4_096;
+
+thread_local! {
+    /// Pages in the write-ahead log after the last commit of this thread.
+    static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
+}
+
+/// How much a command asks of a commit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Size {
+    /// Entries that it appends.
+    pub(crate) entries: usize,
+    /// About how many bytes it stores.
+    pub(crate) bytes: usize,
+}
+
+/// The queue in front of the writing thread. Dropping it finishes what is queued.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: Option<mpsc::Sender<Box<dyn Command>>>,
+    thread: Option<JoinHandle<()>>,
+    failure: Failure,
+}
+
+impl Writer {
+    pub(crate) fn start(connection: Connection, failure: Failure) -> std::io::Result<Self> {
+        let (queue, commands) = mpsc::channel(COMMANDS);
+        let lane = Lane { connection, failure: failure.clone(), next_checkpoint: CHECKPOINT_PAGES };
+        let thread = thread::Builder::new().name("chat-sqlite".into()).spawn(move || lane.run(commands))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), failure })
+    }
+
+    /// Does `work` in the next commit and answers when it is durable.
+    ///
+    /// A caller that stops waiting before its command is queued has stored nothing; later the command is
+    /// done all the same.
+    pub(crate) async fn write<T, F>(&self, size: Size, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Work<T> + Send + 'static,
+    {
+        self.failure.check().map_err(StoreError::unavailable)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Write { size, stage: Stage::Queued(work), reply };
+        let queued = match &self.queue {
+            Some(queue) => queue.send(Box::new(command)).await.is_ok(),
+            None => false,
+        };
+        if !queued {
+            return Err(StoreError::unavailable("the writing thread has ended"));
+        }
+        answer.await.unwrap_or_else(|_| Err(StoreError::timeout("the writing thread has ended")))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the writing thread of the database has panicked");
+        }
+    }
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+enum Outcome {
+    /// It is durable.
+    Committed,
+    /// It is rolled back.
+    NothingStored(String),
+    /// Nobody knows.
+    Unknown(String),
+}
+
+/// One command of a transaction.
+trait Command: Send {
+    fn size(&self) -> Size;
+    /// Does its work; answers whether the work succeeded.
+    fn run(&mut self, connection: &Connection) -> bool;
+    fn answer(self: Box<Self>, outcome: &Outcome);
+}
+
+enum Stage<T, F> {
+    Queued(F),
+    Running,
+    Done(Result<T, StoreError>),
+}
+
+struct Write<T, F> {
+    size: Size,
+    stage: Stage<T, F>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Command for Write<T, F>
+where
+    T: Send,
+    F: FnOnce(&Connection) -> Work<T> + Send,
+{
+    fn size(&self) -> Size {
+        self.size
+    }
+
+    fn run(&mut self, connection: &Connection) -> bool {
+        let Stage::Queued(work) = std::mem::replace(&mut self.stage, Stage::Running) else { return false };
+        // What the work leaves behind is undone by the savepoint.
+        let result = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
+            Ok(result) => result.map_err(StoreError::from),
+            Err(_) => Err(StoreError::corrupt("a write has panicked")),
+        };
+        let succeeded = result.is_ok();
+        self.stage = Stage::Done(result);
+        succeeded
+    }
+
+    fn answer(self: Box<Self>, outcome: &Outcome) {
+        let result = match (self.stage, outcome) {
+            (Stage::Done(Err(error)), _) => Err(error),
+            (Stage::Done(result), Outcome::Committed) => result,
+            (_, Outcome::Unknown(reason)) => Err(StoreError::timeout(reason.clone())),
+            (_, Outcome::NothingStored(reason)) => Err(StoreError::unavailable(reason.clone())),
+            (Stage::Queued(_) | Stage::Running, Outcome::Committed) => {
+                Err(StoreError::unavailable("the command was not done"))
+            }
+        };
+        // A caller that has gone does not want its answer.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The writing thread.
+struct Lane {
+    connection: Connection,
+    failure: Failure,
+    /// Pages of the write-ahead log at which it is copied next.
+    next_checkpoint: i32,
+}
+
+impl Lane {
+    fn run(mut self, mut commands: mpsc::Receiver<Box<dyn Command>>) {
+        self.connection.wal_hook(Some(note_wal_pages));
+        let mut batch = Vec::new();
+        while let Some(first) = commands.blocking_recv() {
+            let mut size = first.size();
+            batch.push(first);
+            while batch.len() < COMMANDS && size.bytes < COMMIT_BYTES {
+                let Ok(command) = commands.try_recv() else { break };
+                size.entries += command.size().entries;
+                size.bytes += command.size().bytes;
+                batch.push(command);
+            }
+            let outcome = self.transaction(&mut batch, size);
+            for command in batch.drain(..) {
+                command.answer(&outcome);
+            }
+            self.checkpoint_if_due();
+        }
+        self.close();
+    }
+
+    fn transaction(&mut self, batch: &mut [Box<dyn Command>], size: Size) -> Outcome {
+        if let Err(stopped) = self.failure.check() {
+            return Outcome::NothingStored(stopped.to_string());
+        }
+        let started = Instant::now();
+        if let Err(error) = self.begin_and_run(batch) {
+            self.roll_back();
+            return Outcome::NothingStored(error.to_string());
+        }
+        if let Err(error) = self.execute("COMMIT") {
+            self.roll_back();
+            // Of a full disk we know that the commit's last page was not written.
+            if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+                return Outcome::NothingStored(error.to_string());
+            }
+            self.failure.set(error.to_string());
+            return Outcome::Unknown(error.to_string());
+        }
+        metrics::histogram!("chat_store_commit_seconds").record(started.elapsed().as_secs_f64());
+        metrics::histogram!("chat_store_commit_commands").record(batch.len() as f64);
+        metrics::histogram!("chat_store_commit_entries").record(size.entries as f64);
+        Outcome::Committed
+    }
+
+    /// Does the commands of a transaction. An error concerns them all: SQLite has given the transaction up.
+    fn begin_and_run(&self, batch: &mut [Box<dyn Command>]) -> Result<(), rusqlite::Error> {
+        self.execute("BEGIN IMMEDIATE")?;
+        for command in batch {
+            self.execute("SAVEPOINT command")?;
+            if !command.run(&self.connection) {
+                // Fails where the error of the command has ended the whole transaction.
+                self.execute("ROLLBACK TO command")?;
+            }
+            self.execute("RELEASE command")?;
+        }
+        Ok(())
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            self.failure.set(format!("a transaction cannot be rolled back: {error}"));
+        }
+    }
+
+    fn execute(&self, sql: &'static str) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    /// Copies the write-ahead log into the database when it has grown long. Runs after
+    /// the answers, so that nobody waits for it who need not.
+    fn checkpoint_if_due(&mut self) {
+        let pages = WAL_PAGES.get();
+        if pages < self.next_checkpoint {
+            if pages < CHECKPOINT_PAGES {
+                self.next_checkpoint = CHECKPOINT_PAGES;
+            }
+            return;
+        }
+        // While a reader holds an old state the log cannot start again: then not every commit shall try.
+        self.next_checkpoint = pages.saturating_add(CHECKPOINT_PAGES);
+        match self.checkpoint("PRAGMA wal_checkpoint(PASSIVE)") {
+            Ok(()) => {}
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                self.failure.set(format!("the write-ahead log cannot be copied: {error}"));
+            }
+            Err(error) => tracing::warn!(%error, "the write-ahead log is not copied yet"),
+        }
+    }
+
+    fn checkpoint(&self, sql: &'static str) -> Result<(), rusqlite::Error> {
+        self.connection.prepare_cached(sql)?.query_row([], |_| Ok(()))
+    }
+
+    fn close(self) {
+        if self.failure.check().is_ok()
+            && let Err(error) = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
+        {
+            tracing::warn!(%error, "the write-ahead log stays beside the database; the next start reads it");
+        }
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the database is not closed cleanly; the next start repairs it");
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the type of a hook")]
+fn note_wal_pages(_: &Wal, pages: i32) -> Result<(), rusqlite::Error> {
+    WAL_PAGES.set(pages);
+    Ok(())
+}
