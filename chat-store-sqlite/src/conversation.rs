@@ -1,7 +1,7 @@
 //! Conversations: creating, finding and listing them. Their logs are in `log`, their members in `member`.
 
 use chat_core::domain::{
-    Conversation, ConversationKind, Draft, EntryBody, Event, Head, Member, Pair, Role, RoomName, Topic,
+    Conversation, ConversationKind, Draft, EntryBody, Event, Head, Member, Pair, Role, RoomName, Seq, Topic,
     Visibility,
 };
 use chat_core::id::{ConversationId, UserId};
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::column::{get, integer};
 use crate::error::{Work, WorkError};
-use crate::log::{self, LogKey};
+use crate::log::{self, LogKey, Stretch};
 use crate::member;
 
 macro_rules! select_conversations {
@@ -204,7 +204,7 @@ fn as_mine(connection: &Connection, stored: Stored, member: Member) -> Work<MyCo
         return Ok(MyConversation { conversation, member, last_message: None, unread: Unread::Exactly(0) });
     }
     let from = match conversation.visibility() {
-        Visibility::Public => chat_core::domain::Seq::ZERO,
+        Visibility::Public => Seq::ZERO,
         Visibility::Private => member.since_seq,
     };
     let last_message = log::newest_message(connection, key, conversation.id, (from, conversation.head))?;
@@ -212,18 +212,22 @@ fn as_mine(connection: &Connection, stored: Stored, member: Member) -> Work<MyCo
     Ok(MyConversation { conversation, member, last_message, unread })
 }
 
-/// Messages by others above the read position: all above it, less the user's own. The own
-/// ones are counted one by one, so only so far as the answer must be exact.
+/// Messages by others above the read position. The difference of the log's counts has the user's own among them,
+/// so they are looked at one by one: until the answer need not be exact, or so many were their own that it cannot be.
 fn unread(connection: &Connection, key: LogKey, head: Head, member: &Member) -> Work<Unread> {
-    let read_seq = member.read_seq.max(member.since_seq);
-    let above = head.messages.saturating_sub(log::messages_upto(connection, key, read_seq)?);
+    let after = member.read_seq.max(member.since_seq);
+    let above = head.messages.saturating_sub(log::messages_upto(connection, key, after)?);
     if above == 0 {
         return Ok(Unread::Exactly(0));
     }
-    let counted = above.min(hard::UNREAD_EXACT);
-    let own = log::own_messages(connection, key, (read_seq, counted), member.user_id)?;
-    let others = counted.saturating_sub(own);
-    Ok(if above <= hard::UNREAD_EXACT { Unread::Exactly(others) } else { Unread::AtLeast(others) })
+    let limit = above.min(2 * hard::UNREAD_EXACT);
+    let stretch = Stretch { after, limit, bound: hard::UNREAD_EXACT + 1 };
+    let others = log::messages_by_others(connection, key, member.user_id, stretch)?;
+    if others <= hard::UNREAD_EXACT && limit == above {
+        Ok(Unread::Exactly(others))
+    } else {
+        Ok(Unread::AtLeast(others.min(hard::UNREAD_EXACT)))
+    }
 }
 
 fn load_with_member(connection: &Connection, id: ConversationId, user: UserId) -> Work<(Stored, Member)> {

@@ -49,6 +49,8 @@
 //! # }
 //! ```
 
+mod account;
+mod account_store;
 mod column;
 mod config;
 mod conversation;
@@ -60,6 +62,7 @@ mod member;
 mod open;
 mod reader;
 mod room_store;
+mod session;
 mod writer;
 
 use std::sync::Arc;

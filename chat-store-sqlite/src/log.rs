@@ -31,6 +31,16 @@ macro_rules! select_entries {
     };
 }
 
+/// Which messages to count, and how far.
+pub(crate) struct Stretch {
+    /// Those above this entry,
+    pub(crate) after: Seq,
+    /// the oldest so many of them,
+    pub(crate) limit: u64,
+    /// until the count is this.
+    pub(crate) bound: u64,
+}
+
 /// Appends `drafts` behind `expected`; see the port for the contract.
 pub(crate) fn append(
     connection: &Connection,
@@ -286,21 +296,27 @@ pub(crate) fn messages_upto(connection: &Connection, key: LogKey, seq: Seq) -> W
     count.ok_or_else(|| WorkError::damaged(format!("a log has no entry {seq}")))
 }
 
-/// Of the oldest `limit` messages above `after`: how many, and how many of them are by `user`.
-pub(crate) fn own_messages(
+/// How many of the oldest `limit` messages above `after` are not by `user`; counts up to `bound`.
+pub(crate) fn messages_by_others(
     connection: &Connection,
     key: LogKey,
-    (after, limit): (Seq, u64),
     user: UserId,
+    Stretch { after, limit, bound }: Stretch,
 ) -> Work<u64> {
     let sql = concat!(
-        "SELECT count(*) FROM (SELECT author FROM entries WHERE conversation = ?1 AND seq > ?2 AND kind < ",
+        "SELECT author FROM entries WHERE conversation = ?1 AND seq > ?2 AND kind < ",
         first_event!(),
-        " ORDER BY seq LIMIT ?3) WHERE author = ?4"
+        " ORDER BY seq LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![key, integer(after.get()), integer(limit), user.as_bytes()])?;
-    rows.next()?.map_or(Ok(0), |row| get(row, 0))
+    let mut rows = statement.query([key, integer(after.get()), integer(limit)])?;
+    let mut others = 0;
+    while others < bound
+        && let Some(row) = rows.next()?
+    {
+        others += u64::from(get::<UserId>(row, 0)? != user);
+    }
+    Ok(others)
 }
 
 /// A page that fills up.

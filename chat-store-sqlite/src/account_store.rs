@@ -1,0 +1,106 @@
+//! The port `AccountStore`: each method as a read or a command. Statements are in
+//! `account` and `session`.
+
+use async_trait::async_trait;
+use chat_core::domain::DisplayName;
+use chat_core::error::StoreError;
+use chat_core::id::{SessionId, UserId};
+use chat_core::port::{
+    Account, AccountCreation, AccountStore, NewAccount, Revocation, Rotation, Session, SessionMatch,
+    SessionTokens, TokenHash, UsernameKeys,
+};
+use chat_core::time::Timestamp;
+
+use crate::{SqliteStore, account, session};
+
+#[async_trait]
+impl AccountStore for SqliteStore {
+    async fn create_account(&self, account: NewAccount) -> Result<AccountCreation, StoreError> {
+        self.write(move |connection| account::create(connection, &account)).await
+    }
+
+    async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
+        self.read(move |connection| account::account(connection, user)).await
+    }
+
+    async fn account_by_name(&self, name: &UsernameKeys) -> Result<Option<Account>, StoreError> {
+        let name = name.clone();
+        self.read(move |connection| account::by_name(connection, &name)).await
+    }
+
+    async fn accounts(&self, users: Vec<UserId>) -> Result<Vec<Account>, StoreError> {
+        self.read(move |connection| account::accounts(connection, &users)).await
+    }
+
+    async fn set_password(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError> {
+        let (expected, hash) = (expected.to_owned(), hash.to_owned());
+        self.write(move |connection| account::set_password(connection, user, &expected, &hash)).await
+    }
+
+    async fn set_display_name(&self, user: UserId, name: &DisplayName) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.write(move |connection| account::set_display_name(connection, user, &name)).await
+    }
+
+    async fn record_login(&self, user: UserId, at: Timestamp) -> Result<(), StoreError> {
+        self.write(move |connection| account::record_login(connection, user, at)).await
+    }
+
+    async fn record_seen(&self, seen: Vec<(UserId, Timestamp)>) -> Result<(), StoreError> {
+        self.write(move |connection| account::record_seen(connection, &seen)).await
+    }
+
+    async fn set_disabled(&self, user: UserId, disabled: bool) -> Result<bool, StoreError> {
+        self.write(move |connection| account::set_disabled(connection, user, disabled)).await
+    }
+
+    async fn create_session(&self, session: Session) -> Result<(), StoreError> {
+        self.write(move |connection| session::create(connection, &session)).await
+    }
+
+    async fn session_by_access(&self, access: TokenHash) -> Result<Option<Session>, StoreError> {
+        self.read(move |connection| session::by_access(connection, access)).await
+    }
+
+    async fn session_by_refresh(&self, refresh: TokenHash) -> Result<Option<SessionMatch>, StoreError> {
+        self.read(move |connection| session::by_refresh(connection, refresh)).await
+    }
+
+    async fn rotate_session(
+        &self,
+        session: SessionId,
+        expected: TokenHash,
+        tokens: SessionTokens,
+    ) -> Result<Rotation, StoreError> {
+        self.write(move |connection| session::rotate(connection, session, expected, &tokens)).await
+    }
+
+    async fn touch_session(&self, session: SessionId, at: Timestamp) -> Result<(), StoreError> {
+        self.write(move |connection| session::touch(connection, session, at)).await
+    }
+
+    async fn sessions_of(&self, user: UserId) -> Result<Vec<Session>, StoreError> {
+        self.read(move |connection| session::of_user(connection, user)).await
+    }
+
+    async fn end_sessions(
+        &self,
+        sessions: Vec<SessionId>,
+        at: Timestamp,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.write(move |connection| session::end(connection, &sessions, at)).await
+    }
+
+    async fn revocations_since(&self, since: Timestamp) -> Result<Vec<Revocation>, StoreError> {
+        self.read(move |connection| session::revocations_since(connection, since)).await
+    }
+
+    async fn was_ended(&self, access: TokenHash) -> Result<bool, StoreError> {
+        self.read(move |connection| session::was_ended(connection, access)).await
+    }
+
+    async fn remove_expired(&self, now: Timestamp) -> Result<(), StoreError> {
+        while self.write(move |connection| session::remove_expired(connection, now)).await? {}
+        Ok(())
+    }
+}
