@@ -14,4 +14,4 @@ pub mod port;
 pub mod protocol;
 pub mod time;
 
-pub use chat::{Chat, Inbound, Outbound, Peer};
+pub use chat::{Chat, ChatBuilder, Inbound, Outbound, Peer};

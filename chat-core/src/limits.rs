@@ -136,6 +136,8 @@ pub struct Limits {
     pub presence_gather: Duration,
     /// How long a store may take before a request is answered without it.
     pub store_deadline: Duration,
+    /// How long the accounts may take before a request is answered without them; password hashing included.
+    pub auth_deadline: Duration,
     /// How long a hook may take before the message is refused.
     pub hook_deadline: Duration,
     /// How long before a token's end `token_expiring` is pushed.
@@ -158,6 +160,7 @@ impl Default for Limits {
             presence_grace: Duration::from_secs(5),
             presence_gather: Duration::from_millis(500),
             store_deadline: Duration::from_secs(5),
+            auth_deadline: Duration::from_secs(15),
             hook_deadline: Duration::from_secs(1),
             token_warning: Duration::from_secs(60),
         }

@@ -1,10 +1,47 @@
-//! The chat engine.
+//! The chat engine: everything between a frame and the stores.
+//!
+//! [`Chat`] is what applications and transports hold. Reading order: `dispatch` takes
+//! frames, `answer` says what each action does, `action/` is the typed API behind it,
+//! `sequencer` writes logs, `permission` and `operation` are the rules.
+
+mod action;
+mod answer;
+mod background;
+mod builder;
+mod connection;
+mod dispatch;
+mod engine;
+mod hook;
+mod log_state;
+mod operation;
+mod permission;
+mod rate;
+mod scope;
+mod sequencer;
+mod user;
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::hub::{DisconnectReason, Frame};
+pub use action::{
+    HistoryRequest, NewMessage, NewRoom, OtherConversation, RoomView, Sent, SyncPage, Synced, VisibleProfile,
+};
+pub use builder::{BuildError, ChatBuilder};
+use connection::Shared;
+pub use connection::{Inbound, Outbound};
+use engine::Engine;
+pub use hook::{ActionContext, ActionHandler, MessageHook, Observer, PendingMessage};
+pub use operation::ConversationRef;
+pub use permission::{ConversationAction, Relation, permit};
+pub use scope::ConversationScope;
+pub use user::User;
+
+use crate::hub::DisconnectReason;
+use crate::id::{SessionId, UserId};
 use crate::limits::Limits;
+use crate::protocol::ActionError;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,70 +52,64 @@ pub struct Peer {
 
 /// The chat engine: cheap to clone, one per process.
 #[derive(Debug, Clone)]
-pub struct Chat {}
+pub struct Chat {
+    engine: Arc<Engine>,
+}
 
 impl Chat {
+    /// Puts an engine together from an [`Auth`](crate::port::Auth) and a [`RoomStore`](crate::port::RoomStore).
+    #[must_use]
+    pub fn builder() -> ChatBuilder {
+        ChatBuilder::default()
+    }
+
     /// A new connection that nobody has signed in on. Its first frame is the greeting.
     #[must_use]
-    pub fn connect(&self, _peer: Peer) -> (Inbound, Outbound) {
-        (Inbound {}, Outbound {})
+    pub fn connect(&self, peer: Peer) -> (Inbound, Outbound) {
+        Shared::greet(self, peer)
+    }
+
+    /// Acts in the name of a user; the caller has made sure who that is.
+    #[must_use]
+    pub fn as_user(&self, user: UserId) -> User {
+        User::new(self.clone(), user)
     }
 
     /// The limits that hold here.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        unreachable!()
+        &self.engine.limits
     }
 
-    /// Closes every connection with 1001 and waits until what was accepted is answered, for at most `deadline`.
-    /// Answers whether all of it was.
-    pub async fn shutdown(&self, _deadline: Duration) -> bool {
-        true
-    }
-}
-
-/// The half of a connection that takes requests. Dropping it ends the connection.
-#[derive(Debug)]
-pub struct Inbound {}
-
-impl Inbound {
-    /// Takes one text frame. Returns at once; the reply comes out of the [`Outbound`].
-    pub fn accept(&mut self, _text: &str) {}
-
-    /// Whether another frame may be taken now. A transport stops reading while it may not.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        true
-    }
-
-    /// Waits until another frame may be taken. Cancel safe.
-    pub async fn room(&self) {}
-
-    /// Whether somebody is signed in.
-    #[must_use]
-    pub fn is_authenticated(&self) -> bool {
-        false
-    }
-
-    /// Ends the connection for `reason`, unless it has ended for another; what was queued before is still sent.
-    pub fn disconnect(&self, _reason: DisconnectReason) {}
-}
-
-/// The half of a connection that gives frames to send.
-#[derive(Debug)]
-pub struct Outbound {}
-
-impl Outbound {
-    /// Waits for frames and moves those that are ready into `batch`, up to about `max_bytes` (at least one
-    /// frame). Send them with one write. Cancel safe: nothing is lost if the future is dropped.
+    /// Ends a session of a user and closes its connections.
     ///
     /// # Errors
-    /// The connection has ended, for this reason, and every frame before that was given out.
-    pub async fn frames(
-        &mut self,
-        _batch: &mut Vec<Frame>,
-        _max_bytes: usize,
-    ) -> Result<(), DisconnectReason> {
-        std::future::pending().await
+    /// `not_found` if the user has no such session.
+    pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<(), ActionError> {
+        self.engine.ask(self.engine.auth.end_session(user, session)).await?;
+        self.engine.hub.disconnect(user, Some(session), None, DisconnectReason::SessionEnded);
+        Ok(())
+    }
+
+    /// Closes every connection of a user, for hosts that ended its sessions themselves. Answers how many here.
+    #[must_use = "says how many connections were closed"]
+    pub fn disconnect_user(&self, user: UserId) -> usize {
+        self.engine.hub.disconnect(user, None, None, DisconnectReason::SessionEnded)
+    }
+
+    /// Takes no more requests, waits until those that were taken are answered, and closes every connection
+    /// with 1001; for at most `deadline`. Answers whether all were answered.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let engine = &self.engine;
+        engine.is_draining.store(true, Ordering::Release);
+        engine.tasks.close();
+        let all_answered = tokio::time::timeout(deadline, engine.tasks.wait()).await.is_ok();
+        engine.closing.cancel();
+        for connection in engine.connections() {
+            connection.outbox.close(DisconnectReason::Shutdown);
+        }
+        engine.background.close();
+        engine.background.wait().await;
+        all_answered
     }
 }

@@ -1,0 +1,150 @@
+//! Coming back: what a client missed, for many conversations at once.
+
+use std::collections::BTreeMap;
+
+use super::fit::keep_first;
+use crate::chat::operation::ConversationRef;
+use crate::chat::permission::ConversationAction;
+use crate::chat::user::User;
+use crate::domain::{Entry, Seq};
+use crate::id::ConversationId;
+use crate::limits::hard;
+use crate::port::{EntryRange, Standing};
+use crate::protocol::reply::SyncState;
+use crate::protocol::{ActionError, Code, EntryContext};
+
+/// What was missed of one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    /// How it stands.
+    pub state: SyncState,
+    /// The last entry of the log; `None` when gone.
+    pub head: Option<Seq>,
+    /// Names room or private chat, for encoding; `None` when gone.
+    pub context: Option<EntryContext>,
+    /// What follows the cursor, in order.
+    pub entries: Vec<Entry>,
+    /// Whether more follows: ask again from the last of them.
+    pub more: bool,
+}
+
+/// The answer to a `sync`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncPage {
+    /// The epoch of the store.
+    pub epoch: String,
+    /// One answer for each cursor.
+    pub conversations: BTreeMap<ConversationId, Synced>,
+    /// The user's conversations that no cursor named, up to 1,000.
+    pub others: Vec<OtherConversation>,
+    /// Whether `others` is cut short: the lists have the rest.
+    pub more_others: bool,
+}
+
+/// A conversation that no cursor named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OtherConversation {
+    /// The conversation.
+    pub id: ConversationId,
+    /// Room or private chat.
+    pub context: EntryContext,
+    /// The last entry of its log.
+    pub head: Seq,
+}
+
+/// How many conversations that no cursor named an answer lists.
+const OTHERS: usize = 1_000;
+
+impl User {
+    /// What follows each cursor, up to 500 of them and 128 KiB of entries together.
+    ///
+    /// # Errors
+    /// `unavailable` from the store.
+    pub async fn sync(
+        &self,
+        cursors: &BTreeMap<ConversationId, Seq>,
+        epoch: Option<&str>,
+    ) -> Result<SyncPage, ActionError> {
+        let engine = self.engine();
+        let current = engine.epoch.clone();
+        let is_other_epoch = epoch.is_some_and(|epoch| epoch != current);
+        let standings = engine.standings(self.id()).await?;
+        let mut others: Vec<_> = standings.iter().filter_map(|standing| other(standing, cursors)).collect();
+        let more_others = others.len() > OTHERS;
+        others.truncate(OTHERS);
+        let mut bytes_left = hard::PAGE_BYTES;
+        let mut conversations = BTreeMap::new();
+        for (id, cursor) in cursors {
+            let standing = standings.binary_search_by_key(id, |standing| standing.conversation.id);
+            let synced = match standing.ok().map(|index| &standings[index]) {
+                None => gone(),
+                Some(standing) if is_other_epoch => at_head(standing, SyncState::Reset),
+                Some(standing) => self.sync_one(standing, *cursor, &mut bytes_left).await?,
+            };
+            conversations.insert(*id, synced);
+        }
+        Ok(SyncPage { epoch: current, conversations, others, more_others })
+    }
+
+    async fn sync_one(
+        &self,
+        standing: &Standing,
+        cursor: Seq,
+        bytes_left: &mut usize,
+    ) -> Result<Synced, ActionError> {
+        if cursor == standing.conversation.head.seq {
+            return Ok(at_head(standing, SyncState::Ok));
+        }
+        let engine = self.engine();
+        let named = ConversationRef::Any(standing.conversation.id);
+        let scope = match engine.authorise(ConversationAction::Read, self.id(), named).await {
+            Ok(scope) => scope,
+            Err(error) if matches!(error.code, Code::NotFound | Code::Forbidden) => return Ok(gone()),
+            Err(error) => return Err(error),
+        };
+        let head = scope.readable_upto();
+        let context = Some(EntryContext::of(scope.conversation()));
+        let synced = |state, entries, more| Synced { state, head: Some(head), context, entries, more };
+        if cursor > head {
+            // What the store has above the applied head comes as a push.
+            let is_ahead = cursor > standing.conversation.head.seq;
+            let state = if is_ahead { SyncState::Reset } else { SyncState::Ok };
+            return Ok(synced(state, Vec::new(), false));
+        }
+        let after = cursor.max(scope.readable_from().previous());
+        if head.since(after) > hard::SYNC_ENTRIES {
+            return Ok(synced(SyncState::Page, Vec::new(), false));
+        }
+        if *bytes_left == 0 {
+            return Ok(synced(SyncState::Ok, Vec::new(), after < head));
+        }
+        let range =
+            EntryRange { after, upto: head, limit: hard::SYNC_ENTRIES as u32, max_bytes: *bytes_left };
+        let mut page = engine.read(engine.rooms.entries(scope.id(), range)).await?;
+        let cut = keep_first(&mut page.entries, bytes_left);
+        Ok(synced(SyncState::Ok, page.entries, page.more || cut))
+    }
+}
+
+fn other(standing: &Standing, cursors: &BTreeMap<ConversationId, Seq>) -> Option<OtherConversation> {
+    let conversation = &standing.conversation;
+    (!cursors.contains_key(&conversation.id)).then(|| OtherConversation {
+        id: conversation.id,
+        context: EntryContext::of(conversation),
+        head: conversation.head.seq,
+    })
+}
+
+fn gone() -> Synced {
+    Synced { state: SyncState::Gone, head: None, context: None, entries: Vec::new(), more: false }
+}
+
+fn at_head(standing: &Standing, state: SyncState) -> Synced {
+    Synced {
+        state,
+        head: Some(standing.conversation.head.seq),
+        context: Some(EntryContext::of(&standing.conversation)),
+        entries: Vec::new(),
+        more: false,
+    }
+}

@@ -1,0 +1,269 @@
+//! From a frame to its reply: decoding, admission, and the list of what each action does.
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use tokio::time::Instant;
+
+use super::Chat;
+use super::answer::{Call, answer};
+use super::connection::{Asking, Caller, InProgress, Inbound};
+use super::sequencer::Reply;
+use crate::hub::{DisconnectReason, Frame};
+use crate::port::ClientContext;
+use crate::protocol::reply::SendReply;
+use crate::protocol::{
+    ActionError, Code, Envelope, Request, RequestId, UnauthenticatedReason, failure, success,
+};
+
+/// What a frame asks for.
+pub(super) enum Asked {
+    /// An action of protocol v1.
+    Protocol(Request),
+    /// An action of the application, by its name.
+    Application {
+        /// Its name.
+        name: String,
+        /// The request's fields.
+        fields: serde_json::Map<String, serde_json::Value>,
+    },
+}
+
+impl Asked {
+    /// The name for metrics: those of applications are not told apart.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Protocol(request) => request.action_name(),
+            Self::Application { .. } => "application",
+        }
+    }
+
+    fn is_message(&self) -> bool {
+        matches!(self, Self::Protocol(Request::SendRoomMessage(_) | Request::SendPrivateMessage(_)))
+    }
+
+    /// Requests that change who is signed in: nothing else is read until they are answered.
+    fn is_signing_in(&self) -> bool {
+        matches!(
+            self,
+            Self::Protocol(
+                Request::Register(_)
+                    | Request::Login(_)
+                    | Request::Authenticate(_)
+                    | Request::RefreshToken(_)
+                    | Request::Logout(_)
+            )
+        )
+    }
+
+    /// What anybody may ask.
+    fn is_open_to_anybody(&self) -> bool {
+        matches!(
+            self,
+            Self::Protocol(
+                Request::Register(_)
+                    | Request::Login(_)
+                    | Request::Authenticate(_)
+                    | Request::RefreshToken(_)
+                    | Request::Ping(_)
+            )
+        )
+    }
+}
+
+/// Takes one frame; its reply is queued now or later.
+pub(super) fn accept(inbound: &mut Inbound, text: &str) {
+    if inbound.shared.outbox.closed().is_some() {
+        return;
+    }
+    let envelope = match Envelope::decode(text) {
+        Ok(envelope) => envelope,
+        Err(refused) => {
+            let is_unreadable = refused.is_unreadable();
+            inbound.refuse("unreadable", refused.request_id.as_ref(), &refused.error);
+            if is_unreadable && inbound.unreadable.trips() {
+                inbound.disconnect(DisconnectReason::Unreadable);
+            }
+            return;
+        }
+    };
+    let call = Call::new(inbound.chat.clone(), inbound.shared.clone(), envelope.request_id().cloned());
+    let asked = match decode(&inbound.chat, &envelope) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let error = inbound.admit(false).err().unwrap_or(error);
+            return inbound.refuse("undecodable", call.request_id(), &error);
+        }
+    };
+    if let Err(error) = inbound.admit(asked.is_message()) {
+        return refuse_by_rate(inbound, call, &asked, error);
+    }
+    if asked.is_open_to_anybody() {
+        return spawn(call, asked, Identified::No);
+    }
+    match inbound.shared.asking(envelope.token(), inbound.chat.engine.clock.now()) {
+        Asking::Known(caller) if asked.is_message() => send(inbound, call, caller, asked),
+        Asking::Known(caller) => spawn(call, asked, Identified::As(caller)),
+        Asking::Token(bound) => {
+            let token = envelope.token().unwrap_or_default().to_owned();
+            spawn(call, asked, Identified::By { token, bound });
+        }
+        Asking::Nobody(reason) => {
+            let error = ActionError::unauthenticated(reason);
+            inbound.refuse(asked.name(), call.request_id(), &error);
+        }
+    }
+}
+
+fn decode(chat: &Chat, envelope: &Envelope<'_>) -> Result<Asked, ActionError> {
+    match Request::decode(envelope) {
+        Ok(request) => Ok(Asked::Protocol(request)),
+        Err(error) if error.code == Code::UnknownAction => {
+            let name = envelope.action();
+            if !chat.engine.actions.contains_key(name) {
+                return Err(error);
+            }
+            Ok(Asked::Application { name: name.to_owned(), fields: envelope.fields_json()? })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Inbound {
+    /// Counts one request against the rate of the user, or of the connection while there is none.
+    fn admit(&self, is_message: bool) -> Result<(), ActionError> {
+        let engine = &self.chat.engine;
+        let admitted = match self.shared.caller() {
+            Some(caller) if is_message => engine.send_rate.check(&caller.user_id),
+            Some(caller) => engine.request_rate.check(&caller.user_id),
+            None => engine.connection_rate.check(&self.shared.id),
+        };
+        admitted.map_err(ActionError::rate_limited)
+    }
+
+    /// Answers a request that was not worked on.
+    fn refuse(&mut self, action: &'static str, request_id: Option<&RequestId>, error: &ActionError) {
+        count(action, Some(error));
+        self.shared.outbox.reply(failure(request_id, error));
+        if error.code == Code::RateLimited {
+            self.count_refusal();
+        }
+    }
+
+    fn count_refusal(&mut self) {
+        if self.refused.trips() {
+            tracing::warn!(connection = %self.shared.id, "flooding connection is closed");
+            self.disconnect(DisconnectReason::Flood);
+        }
+    }
+}
+
+/// A message that was stored before gets its first result, whatever the rate.
+fn refuse_by_rate(inbound: &mut Inbound, call: Call, asked: &Asked, error: ActionError) {
+    let message = match asked {
+        Asked::Protocol(request) => call.message(request).ok().flatten(),
+        Asked::Application { .. } => None,
+    };
+    let keyed = message.filter(|(_, message)| message.client_id.is_some());
+    let Some(((named, message), caller)) = keyed.zip(inbound.shared.caller()) else {
+        return inbound.refuse(asked.name(), call.request_id(), &error);
+    };
+    inbound.count_refusal();
+    let progress = InProgress::begin(&inbound.shared, false);
+    let user = inbound.chat.as_user(caller.user_id);
+    inbound.chat.engine.tasks.spawn(async move {
+        let frame = match user.sent_before(named, &message).await {
+            Some(sent) => success(call.request_id(), &sent),
+            None => failure(call.request_id(), &error),
+        };
+        call.reply(frame);
+        drop(progress);
+    });
+}
+
+/// Queues a message in its conversation, at once: messages of a connection keep their order.
+fn send(inbound: &mut Inbound, call: Call, caller: Caller, asked: Asked) {
+    let Asked::Protocol(request) = asked else { return };
+    let action = request.action_name();
+    let (named, message) = match call.message(&request) {
+        Ok(Some(message)) => message,
+        Ok(None) => return,
+        Err(error) => return inbound.refuse(action, call.request_id(), &error),
+    };
+    let progress = InProgress::begin(&inbound.shared, false);
+    let began_at = Instant::now();
+    let reply = Reply::new(move |outcome| {
+        let outcome = outcome.and_then(|entry| entry.ok_or_else(ActionError::internal));
+        finish(
+            &call,
+            action,
+            began_at,
+            outcome.map(|entry| success(call.request_id(), &SendReply::from(&*entry))),
+        );
+        drop(progress);
+    });
+    inbound.chat.as_user(caller.user_id).submit_message(named, message, reply);
+}
+
+/// Who a request that is worked on in a task comes from.
+enum Identified {
+    /// Anybody.
+    No,
+    /// The user who is signed in.
+    As(Caller),
+    /// Whom this token stands for; `bound` is signed in already.
+    By { token: String, bound: Option<Caller> },
+}
+
+/// Works on a request in a task of its own: the transport never waits, and a client that leaves interrupts nothing.
+fn spawn(call: Call, asked: Asked, identified: Identified) {
+    let is_signing_in = asked.is_signing_in() || matches!(identified, Identified::By { .. });
+    let progress = InProgress::begin(call.shared(), is_signing_in);
+    let action = asked.name();
+    let tasks = call.chat().engine.tasks.clone();
+    tasks.spawn(async move {
+        let began_at = Instant::now();
+        let work = AssertUnwindSafe(work(&call, asked, identified)).catch_unwind();
+        match work.await {
+            Ok(outcome) => finish(&call, action, began_at, outcome),
+            Err(_panic) => {
+                tracing::error!(connection = %call.shared().id, action, "a request panicked");
+                finish(&call, action, began_at, Err(ActionError::internal()));
+                call.shared().outbox.close(DisconnectReason::Panic);
+            }
+        }
+        drop(progress);
+    });
+}
+
+async fn work(call: &Call, asked: Asked, identified: Identified) -> Result<Frame, ActionError> {
+    let caller = match identified {
+        Identified::No => call.shared().caller(),
+        Identified::As(caller) => Some(caller),
+        Identified::By { token, bound } => Some(sign_in(call, &token, bound).await?),
+    };
+    answer(call, asked, caller).await
+}
+
+/// Signs in whom the token of a request stands for. Nobody but the user who is signed in may come with another one.
+async fn sign_in(call: &Call, token: &str, bound: Option<Caller>) -> Result<Caller, ActionError> {
+    let engine = &call.chat().engine;
+    let client = ClientContext { address: call.shared().peer.address, device: None };
+    let identity = engine.ask(engine.auth.authenticate(token, &client)).await?;
+    if bound.is_some_and(|bound| bound.user_id != identity.user_id) {
+        return Err(ActionError::unauthenticated(UnauthenticatedReason::Invalid));
+    }
+    call.shared().bind(engine, &identity, token).await?;
+    Ok(Caller { user_id: identity.user_id, session_id: identity.session_id })
+}
+
+fn finish(call: &Call, action: &'static str, began_at: Instant, outcome: Result<Frame, ActionError>) {
+    metrics::histogram!("chat_action_seconds", "action" => action).record(began_at.elapsed().as_secs_f64());
+    count(action, outcome.as_ref().err());
+    call.reply(outcome.unwrap_or_else(|error| failure(call.request_id(), &error)));
+}
+
+fn count(action: &'static str, error: Option<&ActionError>) {
+    let code = error.map_or("ok", |error| error.code.as_str());
+    metrics::counter!("chat_actions_total", "action" => action, "code" => code).increment(1);
+}

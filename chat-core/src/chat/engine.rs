@@ -1,0 +1,334 @@
+//! What all parts of the engine share: the ports, the settings, the sequencers, the
+//! connections, and the tasks that it waits for when it ends.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::connection::Shared;
+use super::hook::{ActionHandler, MessageHook, Observer, PendingMessage};
+use super::operation::ConversationRef;
+use super::permission::{ConversationAction, Relation, permit};
+use super::rate::RateLimit;
+use super::scope::ConversationScope;
+use super::sequencer::Sequencer;
+use crate::domain::{Conversation, Entry, Message, Profile};
+use crate::error::{AuthError, StoreError};
+use crate::hub::{ConnectionId, DisconnectReason};
+use crate::id::{ConversationId, SessionId, UserId};
+use crate::limits::Limits;
+use crate::port::{Auth, HubListener, PresenceHub, RoomStore, Standing};
+use crate::protocol::ActionError;
+use crate::time::Clock;
+
+/// How long a conversation that nobody uses stays in memory.
+const IDLE_CONVERSATION: Duration = Duration::from_secs(60);
+
+pub(crate) struct Engine {
+    pub(crate) auth: Arc<dyn Auth>,
+    pub(crate) rooms: Arc<dyn RoomStore>,
+    pub(crate) hub: Arc<dyn PresenceHub>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) hooks: Vec<Arc<dyn MessageHook>>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
+    pub(crate) actions: HashMap<String, Arc<dyn ActionHandler>>,
+    pub(crate) send_rate: RateLimit<UserId>,
+    pub(crate) request_rate: RateLimit<UserId>,
+    /// Requests of connections that nobody is signed in on.
+    pub(crate) connection_rate: RateLimit<ConnectionId>,
+    /// Requests and sequencers: the engine waits for them when it ends.
+    pub(crate) tasks: TaskTracker,
+    /// What goes on as long as the engine does.
+    pub(crate) background: TaskTracker,
+    pub(crate) closing: CancellationToken,
+    pub(crate) is_draining: AtomicBool,
+    /// Names the history that the store holds.
+    pub(crate) epoch: String,
+    sequencers: Mutex<HashMap<ConversationId, Arc<Sequencer>>>,
+    connections: Mutex<HashMap<ConnectionId, Arc<Shared>>>,
+    /// Keeps the listener alive that the hub knows weakly.
+    listener: OnceLock<Arc<Listener>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("auth", &self.auth)
+            .field("rooms", &self.rooms)
+            .field("hub", &self.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the builder puts together.
+pub(crate) struct Parts {
+    pub(crate) auth: Arc<dyn Auth>,
+    pub(crate) rooms: Arc<dyn RoomStore>,
+    pub(crate) hub: Arc<dyn PresenceHub>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) hooks: Vec<Arc<dyn MessageHook>>,
+    pub(crate) observers: Vec<Arc<dyn Observer>>,
+    pub(crate) actions: HashMap<String, Arc<dyn ActionHandler>>,
+    pub(crate) epoch: String,
+}
+
+impl Engine {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            send_rate: RateLimit::new(parts.limits.send_rate),
+            request_rate: RateLimit::new(parts.limits.request_rate),
+            connection_rate: RateLimit::new(parts.limits.request_rate),
+            auth: parts.auth,
+            rooms: parts.rooms,
+            hub: parts.hub,
+            clock: parts.clock,
+            limits: parts.limits,
+            hooks: parts.hooks,
+            observers: parts.observers,
+            actions: parts.actions,
+            tasks: TaskTracker::new(),
+            background: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            is_draining: AtomicBool::new(false),
+            epoch: parts.epoch,
+            sequencers: Mutex::default(),
+            connections: Mutex::default(),
+            listener: OnceLock::new(),
+        }
+    }
+
+    /// Tells the hub where hints go.
+    pub(crate) fn listen(self: &Arc<Self>) {
+        let listener = self.listener.get_or_init(|| Arc::new(Listener(Arc::downgrade(self))));
+        let weak: Weak<Listener> = Arc::downgrade(listener);
+        self.hub.listen(weak);
+    }
+
+    /// Frees the memory of rate limits that have recovered.
+    pub(crate) fn forget_recovered_rates(&self) {
+        self.send_rate.forget_recovered();
+        self.request_rate.forget_recovered();
+        self.connection_rate.forget_recovered();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// Waits for a read of the store within the deadline. The error is for the client; the cause is logged.
+    pub(crate) async fn read<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ActionError> {
+        self.read_store(call).await.map_err(|error| {
+            tracing::warn!(error = %error, "store read failed");
+            ActionError::from(&error)
+        })
+    }
+
+    /// Waits for a read of the store within the deadline. A late read changed nothing: it is `Unavailable`.
+    pub(crate) async fn read_store<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.limits.store_deadline, call).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(StoreError::unavailable(elapsed)),
+        }
+    }
+
+    /// Waits for a write to the store within the deadline. A late write may happen: it is `Timeout`.
+    pub(crate) async fn write<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match timeout(self.limits.store_deadline, call).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(StoreError::timeout(elapsed)),
+        }
+    }
+
+    /// Waits for the accounts. The error is for the client; what is not the client's doing is logged.
+    pub(crate) async fn ask<T>(
+        &self,
+        call: impl Future<Output = Result<T, AuthError>>,
+    ) -> Result<T, ActionError> {
+        let denied = match timeout(self.limits.auth_deadline, call).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(denied)) => denied,
+            Err(elapsed) => AuthError::Unavailable(Box::new(elapsed)),
+        };
+        if let AuthError::Unavailable(cause) | AuthError::Internal(cause) = &denied {
+            tracing::error!(error = %cause, "the accounts failed");
+        }
+        Err(ActionError::from(&denied))
+    }
+
+    /// The profiles of users who exist.
+    pub(crate) async fn profiles(&self, users: Vec<UserId>) -> Result<Vec<Profile>, ActionError> {
+        self.ask(self.auth.profiles(users)).await
+    }
+
+    /// Every conversation that the user is joined in, in the order of their ids.
+    pub(crate) async fn standings(&self, user: UserId) -> Result<Vec<Standing>, ActionError> {
+        const PAGE: u32 = 1_000;
+        let mut standings: Vec<Standing> = Vec::new();
+        loop {
+            let after = standings.last().map(|standing| standing.conversation.id);
+            let page = self.read(self.rooms.standings(user, after, PAGE)).await?;
+            let is_last = page.len() < PAGE as usize;
+            standings.extend(page);
+            if is_last {
+                return Ok(standings);
+            }
+        }
+    }
+
+    /// The sequencer of a conversation, which may not exist.
+    pub(crate) fn sequencer(&self, conversation: ConversationId) -> Arc<Sequencer> {
+        let mut sequencers = self.lock_sequencers();
+        sequencers.entry(conversation).or_insert_with(|| Arc::new(Sequencer::new(conversation))).clone()
+    }
+
+    /// The sequencer of a conversation if it is in memory.
+    pub(crate) fn known_sequencer(&self, conversation: ConversationId) -> Option<Arc<Sequencer>> {
+        self.lock_sequencers().get(&conversation).cloned()
+    }
+
+    /// All sequencers in memory.
+    pub(crate) fn sequencers(&self) -> Vec<Arc<Sequencer>> {
+        self.lock_sequencers().values().cloned().collect()
+    }
+
+    /// Drops a conversation that does not exist from memory.
+    pub(crate) fn forget(&self, conversation: ConversationId) {
+        self.lock_sequencers().remove(&conversation);
+    }
+
+    /// Drops conversations from memory that nobody uses. Whoever uses one holds it, and takes it only
+    /// under this lock: so there never are two sequencers of one conversation.
+    pub(crate) fn forget_idle_conversations(&self) {
+        self.lock_sequencers()
+            .retain(|_, sequencer| Arc::strong_count(sequencer) > 1 || !sequencer.is_idle(IDLE_CONVERSATION));
+    }
+
+    fn lock_sequencers(&self) -> std::sync::MutexGuard<'_, HashMap<ConversationId, Arc<Sequencer>>> {
+        self.sequencers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn register(&self, connection: Arc<Shared>) {
+        self.lock_connections().insert(connection.id, connection);
+    }
+
+    pub(crate) fn unregister(&self, connection: ConnectionId) {
+        self.lock_connections().remove(&connection);
+    }
+
+    pub(crate) fn connections(&self) -> Vec<Arc<Shared>> {
+        self.lock_connections().values().cloned().collect()
+    }
+
+    fn lock_connections(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Arc<Shared>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `user` do `action` in a conversation, or says why not. The only maker of a [`ConversationScope`].
+    pub(crate) async fn authorise(
+        self: &Arc<Self>,
+        action: ConversationAction,
+        user: UserId,
+        named: ConversationRef,
+    ) -> Result<ConversationScope, ActionError> {
+        let snapshot = self.sequencer(named.id()).snapshot(self, user).await?;
+        let conversation = snapshot.conversation;
+        if !named.fits(&conversation.kind) || conversation.is_closed() {
+            return Err(ActionError::not_found());
+        }
+        permit(action, Relation::of(snapshot.member.as_ref()), conversation.visibility())?;
+        let member = snapshot.member.ok_or_else(ActionError::forbidden)?;
+        Ok(ConversationScope::new(user, conversation, member))
+    }
+
+    /// Asks every hook whether a message may be stored.
+    pub(crate) async fn check_hooks(
+        &self,
+        conversation: ConversationId,
+        by: UserId,
+        message: &Message,
+    ) -> Result<(), ActionError> {
+        if self.hooks.is_empty() {
+            return Ok(());
+        }
+        let pending =
+            PendingMessage { conversation, by, content: message.content.clone(), kind: message.kind };
+        for hook in &self.hooks {
+            let check = AssertUnwindSafe(hook.check(&pending)).catch_unwind();
+            match timeout(self.limits.hook_deadline, check).await {
+                Ok(Ok(verdict)) => verdict?,
+                Ok(Err(_panic)) => {
+                    tracing::error!(?hook, "a message hook panicked");
+                    return Err(ActionError::internal());
+                }
+                Err(_elapsed) => {
+                    tracing::warn!(?hook, "a message hook took too long");
+                    return Err(ActionError::unavailable());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows committed entries to the observers.
+    pub(crate) fn observe(&self, conversation: &Conversation, entries: &[Arc<Entry>]) {
+        for observer in &self.observers {
+            for entry in entries {
+                let seen =
+                    std::panic::catch_unwind(AssertUnwindSafe(|| observer.committed(conversation, entry)));
+                if seen.is_err() {
+                    tracing::error!(?observer, "an observer panicked");
+                }
+            }
+        }
+    }
+}
+
+/// Hints come from hubs that connect several nodes; the log decides what of them is true.
+#[derive(Debug)]
+struct Listener(Weak<Engine>);
+
+impl HubListener for Listener {
+    fn hint(&self, conversation: ConversationId, _entries: Vec<Entry>) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.sequencer(conversation).catch_up(&engine);
+        }
+    }
+
+    fn hints_lost(&self) {
+        if let Some(engine) = self.0.upgrade() {
+            for sequencer in engine.sequencers() {
+                sequencer.catch_up(&engine);
+            }
+        }
+    }
+
+    fn sessions_ended(&self, user: UserId, sessions: Vec<SessionId>) {
+        if let Some(engine) = self.0.upgrade() {
+            for session in sessions {
+                engine.hub.disconnect(user, Some(session), None, DisconnectReason::SessionEnded);
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! One log, one writer: the sequencer of a conversation.
+//!
+//! Whatever wants to add an entry is queued here in the order of arrival. A task that
+//! lives while there is work takes everything that arrived during the last append,
+//! decides each against the log that it extends, appends it in one call, and then
+//! publishes and answers. It belongs to the engine, not to a connection: a client that
+//! leaves changes nothing.
+//!
+//! Named invariants:
+//! - *one append in flight* per conversation;
+//! - *decided on the prefix*: an operation is authorised against exactly the entries
+//!   before its own, and again after every conflict;
+//! - *published in order*: entries reach the hub once each, in order, only when durable;
+//! - *always answered*: every submission gets one answer, also when a task panics.
+
+mod append;
+mod publish;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub(super) use publish::live_entries;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::engine::Engine;
+use super::log_state::{LogState, RowsVersion};
+use super::operation::{ConversationRef, Operation};
+use crate::domain::{Conversation, Entry, Head, Member};
+use crate::id::{ConversationId, EntryId, UserId};
+use crate::limits::hard;
+use crate::port::NewConversation;
+use crate::protocol::ActionError;
+use crate::time::Timestamp;
+
+/// What became of an operation: the entry it made or had made before; `None` if nothing had to change.
+pub(crate) type Outcome = Result<Option<Arc<Entry>>, ActionError>;
+
+/// Where an outcome goes. Answers `internal` if it is dropped without one.
+pub(crate) struct Reply(Option<Box<dyn FnOnce(Outcome) + Send + Sync>>);
+
+impl Reply {
+    pub(crate) fn new(answer: impl FnOnce(Outcome) + Send + Sync + 'static) -> Self {
+        Self(Some(Box::new(answer)))
+    }
+
+    /// Answers without having asked the log.
+    pub(crate) fn refuse(self, error: ActionError) {
+        self.send(Err(error));
+    }
+
+    fn send(mut self, outcome: Outcome) {
+        if let Some(answer) = self.0.take() {
+            answer(outcome);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            answer(Err(ActionError::internal()));
+        }
+    }
+}
+
+/// An operation on its way into the log. Its entry id is fixed here and kept through every retry.
+pub(crate) struct Submission {
+    pub(crate) operation: Operation,
+    pub(crate) named: ConversationRef,
+    pub(crate) by: UserId,
+    pub(crate) id: EntryId,
+    pub(crate) arrived_at: Timestamp,
+    pub(crate) reply: Reply,
+}
+
+/// Answers a creation.
+type CreationReply = oneshot::Sender<Result<Arc<Conversation>, ActionError>>;
+
+enum Work {
+    /// Bring the conversation into being; nobody can know its id before.
+    Create(NewConversation, CreationReply),
+    Submit(Submission),
+    /// Be loaded, then answer.
+    Load(oneshot::Sender<Result<(), ActionError>>),
+    /// Read on: the log is said to have come so far.
+    CatchUp,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Work>,
+    is_worked_on: bool,
+    used_at: Option<Instant>,
+}
+
+pub(crate) struct Sequencer {
+    conversation: ConversationId,
+    queue: Mutex<Queue>,
+    state: Mutex<Option<LogState>>,
+}
+
+impl std::fmt::Debug for Sequencer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sequencer").field("conversation", &self.conversation).finish_non_exhaustive()
+    }
+}
+
+/// What a reader sees of a conversation at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) conversation: Arc<Conversation>,
+    pub(crate) member: Option<Member>,
+}
+
+impl Sequencer {
+    pub(crate) fn new(conversation: ConversationId) -> Self {
+        Self { conversation, queue: Mutex::default(), state: Mutex::default() }
+    }
+
+    /// Queues an operation. Never waits; a full queue answers `unavailable`.
+    pub(crate) fn submit(self: &Arc<Self>, engine: &Arc<Engine>, submission: Submission) {
+        if let Some(Work::Submit(refused)) = self.enqueue(engine, Work::Submit(submission)) {
+            refused.reply.send(Err(ActionError::unavailable()));
+        }
+    }
+
+    /// Creates the conversation, or answers the one that the pair has already.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        new: NewConversation,
+    ) -> Result<Arc<Conversation>, ActionError> {
+        let (sender, receiver) = oneshot::channel();
+        if self.enqueue(engine, Work::Create(new, sender)).is_some() {
+            return Err(ActionError::unavailable());
+        }
+        receiver.await.unwrap_or_else(|_| Err(ActionError::internal()))
+    }
+
+    /// Reads on, because the log may have come further without this node.
+    pub(crate) fn catch_up(self: &Arc<Self>, engine: &Arc<Engine>) {
+        // A full queue is work that will find out itself.
+        drop(self.enqueue(engine, Work::CatchUp));
+    }
+
+    /// The head that this node has applied, if it has loaded the conversation.
+    pub(crate) fn applied_head(&self) -> Option<Head> {
+        self.lock_state().as_ref().map(LogState::head)
+    }
+
+    /// The conversation and a user's row at the applied head.
+    pub(crate) async fn snapshot(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        user: UserId,
+    ) -> Result<Snapshot, ActionError> {
+        loop {
+            let known = self.lock_state().as_ref().map(|state| {
+                let row = state.knows(user).then(|| state.member(user).cloned());
+                (state.conversation().clone(), row, state.rows_version())
+            });
+            match known {
+                Some((conversation, Some(member), _)) => return Ok(Snapshot { conversation, member }),
+                Some((_, None, version)) => self.learn(engine, user, version).await?,
+                None => self.load(engine).await?,
+            }
+        }
+    }
+
+    /// The conversation at the applied head.
+    pub(crate) async fn conversation(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+    ) -> Result<Arc<Conversation>, ActionError> {
+        loop {
+            if let Some(state) = self.lock_state().as_ref() {
+                return Ok(state.conversation().clone());
+            }
+            self.load(engine).await?;
+        }
+    }
+
+    /// Whether nothing is queued and nothing was for `idle`.
+    pub(crate) fn is_idle(&self, idle: Duration) -> bool {
+        let queue = self.lock_queue();
+        !queue.is_worked_on
+            && queue.waiting.is_empty()
+            && queue.used_at.is_none_or(|used_at| used_at.elapsed() >= idle)
+    }
+
+    async fn load(self: &Arc<Self>, engine: &Arc<Engine>) -> Result<(), ActionError> {
+        let (sender, receiver) = oneshot::channel();
+        if self.enqueue(engine, Work::Load(sender)).is_some() {
+            return Err(ActionError::unavailable());
+        }
+        receiver.await.unwrap_or_else(|_| Err(ActionError::internal()))
+    }
+
+    /// Reads a user's row and remembers it, unless it changed meanwhile.
+    async fn learn(&self, engine: &Engine, user: UserId, version: RowsVersion) -> Result<(), ActionError> {
+        let row = engine.read(engine.rooms.member(self.conversation, user)).await?;
+        if let Some(state) = self.lock_state().as_mut() {
+            state.remember(user, row, version);
+        }
+        Ok(())
+    }
+
+    /// Answers the work if the queue is full.
+    fn enqueue(self: &Arc<Self>, engine: &Arc<Engine>, work: Work) -> Option<Work> {
+        {
+            let mut queue = self.lock_queue();
+            if queue.waiting.len() >= hard::QUEUE_SUBMISSIONS {
+                return Some(work);
+            }
+            queue.waiting.push_back(work);
+            queue.used_at = Some(Instant::now());
+            if queue.is_worked_on {
+                return None;
+            }
+            queue.is_worked_on = true;
+        }
+        engine.tasks.spawn(work_off(engine.clone(), self.clone()));
+        None
+    }
+
+    fn lock_queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_state(&self) -> std::sync::MutexGuard<'_, Option<LogState>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next batch: everything that waits, within the bounds of an append; an event ends it.
+    /// `None`, and nobody works any more, if nothing waits.
+    fn next_batch(&self) -> Option<Batch> {
+        let mut queue = self.lock_queue();
+        let mut batch = Batch::default();
+        let mut bytes = 0;
+        while let Some(work) = queue.waiting.pop_front() {
+            match work {
+                Work::Create(new, reply) => batch.creations.push((new, reply)),
+                Work::Load(sender) => batch.loads.push(sender),
+                Work::CatchUp => batch.must_catch_up = true,
+                Work::Submit(submission) => {
+                    bytes += submission.operation.content_bytes();
+                    let is_event = !submission.operation.is_message();
+                    if bytes > hard::BATCH_BYTES && !batch.submissions.is_empty() {
+                        queue.waiting.push_front(Work::Submit(submission));
+                        break;
+                    }
+                    batch.submissions.push(submission);
+                    if is_event || batch.submissions.len() == hard::BATCH_ENTRIES {
+                        break;
+                    }
+                }
+            }
+        }
+        if batch.is_empty() {
+            queue.is_worked_on = false;
+            return None;
+        }
+        Some(batch)
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    creations: Vec<(NewConversation, CreationReply)>,
+    submissions: Vec<Submission>,
+    loads: Vec<oneshot::Sender<Result<(), ActionError>>>,
+    must_catch_up: bool,
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.creations.is_empty()
+            && self.submissions.is_empty()
+            && self.loads.is_empty()
+            && !self.must_catch_up
+    }
+
+    fn refuse(self, error: &ActionError) {
+        for submission in self.submissions {
+            submission.reply.send(Err(error.clone()));
+        }
+        for load in self.loads {
+            // Whoever asked may have left.
+            let _ = load.send(Err(error.clone()));
+        }
+    }
+}
+
+/// Works until nothing waits. If it panics, what waited is answered `internal` and the
+/// next submission starts afresh from the log.
+async fn work_off(engine: Arc<Engine>, sequencer: Arc<Sequencer>) {
+    struct StopsOnPanic<'a>(&'a Sequencer, bool);
+    impl Drop for StopsOnPanic<'_> {
+        fn drop(&mut self) {
+            if self.1 {
+                return;
+            }
+            *self.0.lock_state() = None;
+            let mut queue = self.0.lock_queue();
+            queue.is_worked_on = false;
+            drop(std::mem::take(&mut queue.waiting));
+        }
+    }
+    let mut guard = StopsOnPanic(&sequencer, false);
+    while let Some(batch) = sequencer.next_batch() {
+        sequencer.work(&engine, batch).await;
+    }
+    guard.1 = true;
+}
