@@ -1,6 +1,7 @@
 //! Tests of the wire: what is read, what is written, and that the document says the same.
 
 mod bounds;
+mod document;
 mod envelope;
 mod fields;
 mod golden;

@@ -316,7 +316,8 @@ pub(super) fn refusals() -> Vec<(&'static str, Frame)> {
     add("forbidden", ActionError::forbidden());
     add("not_found", ActionError::not_found());
     add("already_exists", ActionError::from(&crate::error::AuthError::UsernameTaken));
-    add("conflict", ActionError::conflict("This client_id was used for another message"));
+    let conflict = ActionError::conflict("This client_id was used for another message");
+    add("conflict", ActionError { field: Some("client_id".into()), ..conflict });
     add("limit_exceeded", ActionError::limit_exceeded("The room is full"));
     add("rate_limited", ActionError::rate_limited(Duration::from_millis(250)));
     add("unavailable", ActionError::unavailable());
