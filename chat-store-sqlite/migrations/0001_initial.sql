@@ -114,8 +114,10 @@ CREATE TABLE revocations (
     session_id BLOB    NOT NULL PRIMARY KEY,
     user_id    BLOB    NOT NULL,
     ended_at   INTEGER NOT NULL,
-    access     BLOB    NOT NULL
+    access     BLOB    NOT NULL, -- its tokens when it ended
+    refresh    BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX revocations_by_time ON revocations (ended_at);
 CREATE INDEX revocations_by_access ON revocations (access);
+CREATE INDEX revocations_by_refresh ON revocations (refresh);

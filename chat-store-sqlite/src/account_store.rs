@@ -95,8 +95,8 @@ impl AccountStore for SqliteStore {
         self.read(move |connection| session::revocations_since(connection, since)).await
     }
 
-    async fn was_ended(&self, access: TokenHash) -> Result<bool, StoreError> {
-        self.read(move |connection| session::was_ended(connection, access)).await
+    async fn was_ended(&self, token: TokenHash) -> Result<bool, StoreError> {
+        self.read(move |connection| session::was_ended(connection, token)).await
     }
 
     async fn remove_expired(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -123,14 +123,16 @@ pub(crate) fn touch(connection: &Connection, session: SessionId, at: Timestamp) 
 pub(crate) fn end(connection: &Connection, sessions: &[SessionId], at: Timestamp) -> Work<Vec<Revocation>> {
     let mut revocations = Vec::new();
     for session_id in sessions {
-        let sql = "DELETE FROM sessions WHERE session_id = ?1 RETURNING user_id, access";
+        let sql = "DELETE FROM sessions WHERE session_id = ?1 RETURNING user_id, access, refresh";
         let mut statement = connection.prepare_cached(sql)?;
-        let read = |row: &Row<'_>| Ok((row.get::<_, [u8; 12]>(0)?, row.get::<_, [u8; 32]>(1)?));
+        let read = |row: &Row<'_>| {
+            Ok((row.get::<_, [u8; 12]>(0)?, row.get::<_, [u8; 32]>(1)?, row.get::<_, [u8; 32]>(2)?))
+        };
         let ended = statement.query_row([session_id.as_bytes()], read).optional()?;
-        let Some((user_id, access)) = ended else { continue };
-        let sql = "INSERT OR REPLACE INTO revocations (session_id, user_id, ended_at, access)
-                   VALUES (?1, ?2, ?3, ?4)";
-        let row = params![session_id.as_bytes(), user_id, at.unix_ms(), access];
+        let Some((user_id, access, refresh)) = ended else { continue };
+        let sql = "INSERT OR REPLACE INTO revocations (session_id, user_id, ended_at, access, refresh)
+                   VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = params![session_id.as_bytes(), user_id, at.unix_ms(), access, refresh];
         connection.prepare_cached(sql)?.execute(row)?;
         let user_id = UserId::from_bytes(user_id);
         revocations.push(Revocation { session_id: *session_id, user_id, ended_at: at });
@@ -151,10 +153,10 @@ pub(crate) fn revocations_since(connection: &Connection, since: Timestamp) -> Wo
     Ok(revocations)
 }
 
-/// Whether a session ended while it had this access token.
-pub(crate) fn was_ended(connection: &Connection, access: TokenHash) -> Work<bool> {
-    let sql = "SELECT 1 FROM revocations WHERE access = ?1";
-    Ok(connection.prepare_cached(sql)?.exists([access.0])?)
+/// Whether a session ended while it had this access or refresh token.
+pub(crate) fn was_ended(connection: &Connection, token: TokenHash) -> Work<bool> {
+    let sql = "SELECT 1 FROM revocations WHERE access = ?1 OR refresh = ?1";
+    Ok(connection.prepare_cached(sql)?.exists([token.0])?)
 }
 
 /// Removes what is over, up to a bound; answers whether there may be more.
