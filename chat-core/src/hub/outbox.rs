@@ -11,11 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use super::channel::{Cursor, Reading};
-use super::presence::presence_frame;
 use super::{DisconnectReason, Frame, lock};
 use crate::domain::{Presence, Seq};
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
+use crate::protocol::Push;
+use crate::protocol::reply::PresenceView;
 
 /// What leaves on one connection, in this order: replies, durable frames, presence, other ephemeral frames.
 ///
@@ -321,8 +322,8 @@ impl State {
 
     fn move_ephemeral(&mut self, batch: &mut Vec<Frame>, room: &mut usize) {
         if !self.presence.is_empty() {
-            let users: Vec<Presence> = std::mem::take(&mut self.presence).into_values().collect();
-            let frame = presence_frame(&users);
+            let waiting = std::mem::take(&mut self.presence).into_values();
+            let frame = Push::Presence { users: waiting.map(PresenceView::from).collect() }.encode();
             *room = room.saturating_sub(frame.len());
             batch.push(frame);
         }

@@ -6,10 +6,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
-use super::Frame;
 use crate::domain::{Presence, Status};
 use crate::id::UserId;
 use crate::time::Timestamp;
@@ -188,30 +186,4 @@ impl PresenceBook {
         self.changed.insert(user);
         self.changed_since.get_or_insert(instant);
     }
-}
-
-/// The push of `users`' presence, as protocol v1 has it.
-pub(super) fn presence_frame(users: &[Presence]) -> Frame {
-    #[derive(Serialize)]
-    struct Push {
-        action: &'static str,
-        users: Vec<User>,
-    }
-    #[derive(Serialize)]
-    struct User {
-        user_id: UserId,
-        status: Status,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        last_seen: Option<Timestamp>,
-    }
-    let users = users
-        .iter()
-        .map(|presence| User {
-            user_id: presence.user_id,
-            status: presence.status,
-            last_seen: presence.last_seen,
-        })
-        .collect();
-    let text = serde_json::to_string(&Push { action: "presence", users });
-    Frame::new(text.expect("ids, statuses and times always have a JSON form"))
 }

@@ -2,6 +2,8 @@
 
 mod delivery;
 mod membership;
+mod presence;
+mod races;
 
 use std::sync::Arc;
 use std::time::Duration;
