@@ -239,7 +239,10 @@ impl TestClient {
             Ok(Ok(found)) => found,
             Ok(Err(closed)) => panic!("{closed}"),
             Err(_) => {
-                panic!("waited in vain; there are replies {:?} and pushes {:?}", self.replies, self.pushes)
+                panic!(
+                    "waited in vain for {what}; there are replies {:?} and pushes {:?}",
+                    self.replies, self.pushes
+                )
             }
         }
     }

@@ -18,6 +18,8 @@ mod listener;
 mod origin;
 mod session;
 mod telemetry;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::net::IpAddr;

@@ -132,7 +132,7 @@ async fn greet<I, O>(
 }
 
 /// Reads the request and answers it.
-async fn shake_hands<S>(
+pub(crate) async fn shake_hands<S>(
     transport: &Transport,
     stream: &mut S,
     seat: &Seat,
