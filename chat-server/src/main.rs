@@ -10,6 +10,7 @@ mod health;
 mod http;
 mod server;
 mod signals;
+mod system;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     health.log_worries();
     let drain_deadline = config.drain_seconds;
 
+    system::raise_file_limit(config.limit_connections);
     let listeners = Listeners::bind(&config)?;
     let mut server = Server::start(config, listeners, &health, metrics)?;
     let mut signals = Signals::listen().map_err(anyhow::Error::from)?;

@@ -117,3 +117,41 @@ impl ResolvesServerCert for Certificate {
         Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(directory: &Path) -> Vec<u8> {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        fs::write(directory.join("cert.pem"), made.cert.pem()).unwrap();
+        fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        made.cert.der().to_vec()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_change_are_noticed_without_a_signal() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = write(directory.path());
+        let files = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+        let certificate = Certificate::open(&files.0, &files.1).unwrap();
+        let shown = |of: &Certificate| of.current.read().unwrap().cert[0].to_vec();
+        let stop = CancellationToken::new();
+        let tasks = tokio_util::task::TaskTracker::new();
+        let hangup = crate::signals::hangup().unwrap();
+        tasks.spawn(Arc::clone(&certificate).keep_fresh(hangup, stop.clone()));
+        tokio::time::advance(LOOK * 3).await;
+        assert_eq!(shown(&certificate), first);
+
+        let second = write(directory.path());
+        let later = SystemTime::now() + Duration::from_secs(60); // as if some time had passed
+        fs::File::options().write(true).open(&files.0).unwrap().set_modified(later).unwrap();
+        while shown(&certificate) == first {
+            tokio::time::advance(LOOK).await;
+        }
+        assert_eq!(shown(&certificate), second);
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+}

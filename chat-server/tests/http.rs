@@ -1,0 +1,159 @@
+//! The real binary: what the two listeners answer, and what they refuse.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use support::{PATIENCE, Server, get, raw};
+
+#[test]
+fn the_page_says_how_to_connect_in_two_languages() {
+    let server = Server::start();
+    let page = server.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.head.contains("content-type: text/html; charset=utf-8"), "{}", page.head);
+    assert!(page.body.contains(&format!("ws://{}/ws", server.address)), "{}", page.body);
+    assert!(page.body.contains("The server is running") && page.body.contains("服务器正在运行"));
+    assert!(!page.body.contains("{{") && !page.body.contains("<script") && !page.body.contains("style="));
+    let style = server.get("/style.css");
+    assert_eq!(style.status, 200);
+    assert!(style.head.contains("content-type: text/css"));
+}
+
+#[test]
+fn a_hostile_host_reaches_neither_headers_nor_the_page() {
+    let server = Server::start();
+    for host in ["<script>alert(1)</script>", "a; script-src *", "a'b", "a b", &"a".repeat(300)] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = raw(server.address, request.as_bytes());
+        assert!(!answer.head.contains(host) && !answer.body.contains(host), "{host}: {answer:?}");
+    }
+}
+
+#[test]
+fn security_headers_are_on_every_answer() {
+    let server = Server::start();
+    for path in ["/", "/style.css", "/nothing", "/ws", "/metrics"] {
+        let head = server.get(path).head;
+        for header in [
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+            "cross-origin-opener-policy: same-origin",
+            "cross-origin-resource-policy: same-origin",
+            "permissions-policy: ",
+            "content-security-policy: default-src 'none'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(head.contains(header), "{header} is missing for {path}: {head}");
+        }
+        assert!(!head.contains("unsafe-inline") && !head.contains("strict-transport-security"), "{head}");
+    }
+    let page = server.get("/").head;
+    assert!(
+        page.contains("script-src 'self'") && page.contains("require-trusted-types-for 'script'"),
+        "{page}"
+    );
+    assert!(page.contains(&format!("connect-src 'self' ws://{0} wss://{0}", server.address)), "{page}");
+}
+
+#[test]
+fn unknown_paths_and_methods_are_refused() {
+    let server = Server::start();
+    for path in ["/nothing", "/index.html", "/../../etc/passwd", "/web/index.html", "/%2e%2e/"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+    for method in ["POST", "DELETE", "TRACE", "CONNECT", "PUT"] {
+        let request =
+            format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let status = raw(server.address, request.as_bytes()).status;
+        assert!((400..500).contains(&status), "{method}: {status}");
+    }
+}
+
+#[test]
+fn health_readiness_and_metrics_are_told_on_the_admin_listener() {
+    let server = Server::start();
+    let health = server.ask_admin("/healthz");
+    assert_eq!((health.status, health.body.as_str()), (200, "ok\n"));
+    let ready = server.ask_admin("/readyz");
+    assert_eq!(ready.status, 200);
+    let report: serde_json::Value = serde_json::from_str(&ready.body).unwrap();
+    assert_eq!(report["ready"], true);
+    assert_eq!(report["reasons"], serde_json::json!([]));
+    assert_eq!(report["insecure"], serde_json::json!([]));
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    let metrics = server.ask_admin("/metrics");
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.head.contains("content-type: text/plain; version=0.0.4"), "{}", metrics.head);
+    assert!(metrics.body.contains("chat_build_info{version="), "{}", metrics.body);
+    assert_eq!(server.ask_admin("/nothing").status, 404);
+}
+
+#[test]
+fn sec_84_health_and_metrics_are_not_on_the_public_listener() {
+    let server = Server::start();
+    for path in ["/metrics", "/healthz", "/readyz", "/admin", "/metrics/", "//metrics", "/ws/metrics"] {
+        assert_eq!(server.get(path).status, 404, "{path}");
+    }
+    let admin = server.admin.unwrap();
+    assert!(admin.ip().is_loopback());
+    assert_eq!(get(admin, "/").status, 404, "and the public page is not on the admin listener");
+}
+
+#[test]
+fn sec_82_insecure_options_and_warnings_show_in_the_log_and_in_readyz() {
+    let server = Server::with()
+        .set("listen", "0.0.0.0:0")
+        .set("store", "memory")
+        .arg("--insecure-readable-secrets")
+        .start();
+    let report: serde_json::Value = serde_json::from_str(&server.ask_admin("/readyz").body).unwrap();
+    assert_eq!(report["insecure"], serde_json::json!(["--insecure-readable-secrets"]));
+    assert_eq!(report["warnings"].as_array().unwrap().len(), 2, "{report}");
+    let log = server.log();
+    assert!(
+        log.contains("WARN") && log.contains("--insecure-readable-secrets") && log.contains("in the clear")
+    );
+}
+
+#[test]
+fn sec_9_heads_beyond_the_bounds_are_refused() {
+    let server = Server::start();
+    let many = |count: usize| -> String { (0..count).map(|n| format!("X-{n}: y\r\n")).collect() };
+    let long = |bytes: usize| format!("X: {}\r\n", "y".repeat(bytes));
+    for (fields, status) in
+        [(many(60), 200), (many(65), 431), (many(10_000), 431), (long(7_000), 200), (long(9_000), 431)]
+    {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+        let mut socket = TcpStream::connect(server.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // The server may answer and close before it has read everything.
+        let _ = socket.write_all(request.as_bytes());
+        let mut bytes = Vec::new();
+        let _ = socket.read_to_end(&mut bytes);
+        let answered = support::answer(&bytes).status;
+        assert!(answered == status || (status == 431 && answered == 0), "{} bytes: {answered}", fields.len());
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn sec_9_slow_and_silent_clients_are_closed() {
+    let server = Server::with().set("limit_handshake_seconds", "1").start();
+    let beginnings: [&[u8]; 4] =
+        [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"];
+    let sockets = beginnings.map(|beginning| {
+        let mut socket = TcpStream::connect(server.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(beginning).unwrap();
+        socket
+    });
+    for (mut socket, beginning) in sockets.into_iter().zip(beginnings) {
+        let mut rest = Vec::new();
+        let closed = socket.read_to_end(&mut rest);
+        assert!(closed.is_ok(), "{:?} was not closed: {closed:?}", String::from_utf8_lossy(beginning));
+    }
+    assert_eq!(server.get("/").status, 200);
+}
