@@ -1,5 +1,6 @@
 //! Where a client really is: behind which proxies `X-Forwarded-For` is believed.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -36,6 +37,14 @@ impl FromStr for TrustedProxies {
             address.or_else(|_| part.parse::<IpNet>()).map_err(|_| InvalidNetwork(part.to_owned()))
         });
         networks.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for TrustedProxies {
+    /// As [`from_str`](Self::from_str) reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let networks: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&networks.join(","))
     }
 }
 

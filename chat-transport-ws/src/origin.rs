@@ -54,6 +54,14 @@ impl fmt::Display for Origin {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins(Vec<Origin>);
 
+impl fmt::Display for Origins {
+    /// Separated by commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origins: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&origins.join(","))
+    }
+}
+
 impl Origins {
     /// These may connect too.
     #[must_use]
