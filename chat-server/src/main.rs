@@ -12,6 +12,8 @@ mod server;
 mod signals;
 mod system;
 mod telemetry;
+mod tool;
+mod wiring;
 
 use std::process::ExitCode;
 
@@ -21,6 +23,8 @@ use exit::{Code, Failure};
 use health::{Health, Phase};
 use server::{Listeners, Server};
 use signals::Signals;
+use tokio_util::task::TaskTracker;
+use wiring::Engine;
 
 fn main() -> ExitCode {
     exit::code(cli::read(std::env::args_os(), std::env::vars_os()).and_then(run))
@@ -31,40 +35,47 @@ fn run(Invocation { command, given }: Invocation) -> Result<(), Failure> {
         return exit::print(&config::documentation());
     }
     let settings = config::resolve(given).map_err(|problems| Failure::configuration(&problems))?;
+    telemetry::log(&settings.config);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(anyhow::Error::from)?;
     match command {
         Command::Settings | Command::CheckConfig => exit::print(&config::effective(&settings)),
-        Command::Backup(_) | Command::User { .. } => Err(Failure::new(Code::Software, "not there yet")),
-        Command::Serve => {
-            telemetry::log(&settings.config);
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-            let runtime = runtime.map_err(anyhow::Error::from)?;
-            runtime.block_on(serve(settings.config))
-        }
+        Command::Backup(file) => runtime.block_on(tool::backup(&settings.config, file)),
+        Command::User { name, disabled } => runtime.block_on(tool::user(&settings.config, &name, disabled)),
+        Command::Serve => runtime.block_on(serve(settings.config)),
     }
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
-    let metrics = telemetry::metrics()?;
+async fn serve(mut config: Config) -> Result<(), Failure> {
     let health = Health::starting(&config);
     health.log_worries();
-    let drain_deadline = config.drain_seconds;
+    config.limit_connections = system::allowed_connections(config.limit_connections);
 
-    system::raise_file_limit(config.limit_connections);
     let listeners = Listeners::bind(&config)?;
-    let mut server = Server::start(config, listeners, &health, metrics)?;
+    let mut server = Server::start(config.clone(), listeners, &health)?;
+    let engine = Engine::open(&config).await?;
     let mut signals = Signals::listen().map_err(anyhow::Error::from)?;
 
-    server.open();
+    server.open(&engine);
     health.enter(Phase::Ready);
     server.announce();
 
-    let stop = signals.stop().await;
-    tracing::info!(signal = %stop, "stopping");
-    health.enter(Phase::Draining);
-    let impatience = tokio_util::task::TaskTracker::new();
-    impatience.spawn(signals.exit_on_next());
-    let graceful = server.drain(drain_deadline).await;
+    let failure = tokio::select! {
+        signal = signals.stop() => {
+            tracing::info!(%signal, "stopping");
+            health.enter(Phase::Draining);
+            None
+        }
+        reason = engine.store_failed() => {
+            health.enter(Phase::StoreFailed);
+            Some(Failure::new(Code::InputOutput, reason))
+        }
+    };
+
+    TaskTracker::new().spawn(signals.exit_on_next());
+    let graceful = server.drain(&engine).await;
     server.end().await;
+    drop(engine); // what is queued in the store is written
     tracing::info!(graceful, "stopped");
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }

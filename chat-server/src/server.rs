@@ -1,27 +1,25 @@
 //! The running server: its listeners, its tasks, and how it comes to rest.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use metrics_exporter_prometheus::PrometheusHandle;
+use chat_transport_ws::Transport;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::health::Health;
 use crate::http::listener::{self, Door};
+use crate::http::public::Site;
 use crate::http::{admin, public, tls};
+use crate::wiring::{self, Engine};
 use crate::{signals, telemetry};
 
-/// Sockets of the admin listener: a handful of scrapers and a person.
-const ADMIN_SOCKETS: usize = 64;
 /// How long the last answers may take to leave after everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -44,7 +42,7 @@ impl Listeners {
     }
 }
 
-/// Everything that runs.
+/// Everything that runs beside the engine.
 pub(crate) struct Server {
     config: Config,
     public: Option<TcpListener>,
@@ -53,7 +51,10 @@ pub(crate) struct Server {
     tls: Option<TlsAcceptor>,
     /// Tasks of the public side.
     visitors: TaskTracker,
+    /// Lets nobody in any more.
     close_door: CancellationToken,
+    /// Ends the WebSockets that the engine has not ended.
+    close_sockets: CancellationToken,
     /// Tasks that live as long as the process.
     housekeeping: TaskTracker,
     end: CancellationToken,
@@ -64,13 +65,8 @@ impl Server {
     ///
     /// # Errors
     /// The certificate has become unusable, or the system refuses a signal.
-    pub(crate) fn start(
-        config: Config,
-        listeners: Listeners,
-        health: &Health,
-        metrics: PrometheusHandle,
-    ) -> anyhow::Result<Self> {
-        let (housekeeping, end) = (TaskTracker::new(), CancellationToken::new());
+    pub(crate) fn start(config: Config, listeners: Listeners, health: &Health) -> anyhow::Result<Self> {
+        let metrics = telemetry::metrics()?;
         let Listeners { public, admin } = listeners;
         let mut server = Self {
             address: public.local_addr()?,
@@ -79,14 +75,21 @@ impl Server {
             tls: None,
             visitors: TaskTracker::new(),
             close_door: CancellationToken::new(),
-            housekeeping,
-            end,
+            close_sockets: CancellationToken::new(),
+            housekeeping: TaskTracker::new(),
+            end: CancellationToken::new(),
             config,
         };
         server.start_tls()?;
-        if let Some(admin) = admin {
-            let door = server.admin_door(admin::app(health.clone(), metrics.clone()));
-            server.housekeeping.spawn(listener::serve(admin, door));
+        if let Some(listener) = admin {
+            let door = Door {
+                app: admin::app(health.clone(), metrics.clone()),
+                transport: Transport::new(wiring::admin_limits(&server.config)),
+                tls: None,
+                tasks: server.housekeeping.clone(),
+                stop: server.end.clone(),
+            };
+            server.housekeeping.spawn(listener::serve(listener, Arc::new(door)));
         }
         server.housekeeping.spawn(telemetry::keep_up(metrics, server.end.clone()));
         Ok(server)
@@ -110,29 +113,25 @@ impl Server {
         Ok(())
     }
 
-    fn admin_door(&self, app: Router) -> Arc<Door> {
-        Arc::new(Door {
-            app,
-            tls: None,
-            places: Arc::new(Semaphore::new(ADMIN_SOCKETS)),
-            handshake: self.config.limit_handshake_seconds,
-            tasks: self.housekeeping.clone(),
-            stop: self.end.clone(),
-        })
-    }
-
     /// Lets the public in.
-    pub(crate) fn open(&mut self) {
+    pub(crate) fn open(&mut self, engine: &Engine) {
         let Some(listener) = self.public.take() else { return };
-        let door = Arc::new(Door {
-            app: public::app(),
+        let transport = Transport::new(wiring::transport_limits(&self.config));
+        let site = Site {
+            transport: transport.clone(),
+            chat: engine.chat.clone(),
+            tasks: self.visitors.clone(),
+            stopping: self.close_sockets.clone(),
+        };
+        let door = Door {
+            app: public::app(site),
+            transport,
             tls: self.tls.clone(),
-            places: Arc::new(Semaphore::new(self.config.limit_connections as usize)),
-            handshake: self.config.limit_handshake_seconds,
             tasks: self.visitors.clone(),
             stop: self.close_door.clone(),
-        });
-        self.visitors.spawn(listener::serve(listener, door));
+        };
+        self.visitors.spawn(listener::serve(listener, Arc::new(door)));
+        self.housekeeping.spawn(engine.tidy(self.end.clone()));
     }
 
     /// Says on standard output, once, where the server is to be found.
@@ -140,21 +139,21 @@ impl Server {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let admin =
             self.admin_address.map_or_else(String::new, |address| format!(" (admin http://{address})"));
-        let line = format!("chat-server ready: {scheme}://{}{admin}\n", self.address);
-        let mut out = io::stdout().lock();
-        let told = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-        if told.is_err() {
+        if exit::print(&format!("chat-server ready: {scheme}://{}{admin}\n", self.address)).is_err() {
             tracing::debug!("nobody reads standard output");
         }
         tracing::info!(address = %self.address, tls = self.tls.is_some(), "ready");
     }
 
-    /// Lets nobody in any more and waits, for at most `deadline`, until what was accepted is answered.
-    /// Answers whether all of it was.
-    pub(crate) async fn drain(&self, deadline: Duration) -> bool {
+    /// Lets nobody in any more, answers what was accepted and closes every connection, within the drain
+    /// deadline. Answers whether all of it was done.
+    pub(crate) async fn drain(&self, engine: &Engine) -> bool {
+        let deadline = Instant::now() + self.config.drain_seconds;
         self.close_door.cancel();
         self.visitors.close();
-        tokio::time::timeout(deadline, self.visitors.wait()).await.is_ok()
+        let answered = engine.chat.shutdown(self.config.drain_seconds).await;
+        self.close_sockets.cancel();
+        tokio::time::timeout_at(deadline, self.visitors.wait()).await.is_ok() && answered
     }
 
     /// Ends the rest.

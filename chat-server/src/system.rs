@@ -5,19 +5,22 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Files that the server opens beside its sockets.
 const FILES: u64 = 128;
 
-/// Raises the number of files that this process may open as far as it may itself, and says when that is too
-/// few for `connections`.
-pub(crate) fn raise_file_limit(connections: u32) {
+/// Raises the number of files that this process may open as far as it may itself, and answers how many of
+/// the `wanted` connections that allows.
+pub(crate) fn allowed_connections(wanted: usize) -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let files = if raised.is_ok() { maximum } else { current };
-    let needed = u64::from(connections) + FILES;
-    match files {
-        Some(files) if files < needed => tracing::warn!(
+    // `None` stands for "unlimited".
+    let files = if raised.is_ok() { maximum } else { current }.unwrap_or(u64::MAX);
+    let connections = wanted.min(usize::try_from(files.saturating_sub(FILES).max(1)).unwrap_or(usize::MAX));
+    if connections < wanted {
+        tracing::info!(
             files,
-            limit_connections = connections,
-            "fewer open files are allowed than connections; raise LimitNOFILE (ulimit -n)"
-        ),
-        _ => tracing::info!(files, "open files allowed"),
+            connections,
+            "open files allow fewer connections than the limit; see LimitNOFILE"
+        );
+    } else {
+        tracing::info!(files, connections, "open files allow all connections");
     }
+    connections
 }

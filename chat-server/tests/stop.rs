@@ -2,8 +2,25 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use chat_testkit::client::TestClient;
 use rustix::process::Signal;
-use support::Server;
+use support::{PATIENCE, Server, wait_until};
+
+/// A WebSocket whose client never answers: closing it takes the server a while.
+fn silent_client(server: &Server) -> TcpStream {
+    let mut socket = TcpStream::connect(server.address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    socket.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 101");
+    socket
+}
 
 #[test]
 fn sec_89_a_signal_lets_the_server_finish_and_exit_with_success() {
@@ -11,11 +28,52 @@ fn sec_89_a_signal_lets_the_server_finish_and_exit_with_success() {
         let mut server = Server::start();
         server.signal(signal);
         assert_eq!(server.wait(), Some(0));
-        assert!(
-            server.log().contains("stopped") && server.log().contains("graceful=true"),
-            "{}",
-            server.log()
-        );
+        assert!(server.log().contains("stopped graceful=true"), "{}", server.log());
+    }
+}
+
+#[tokio::test]
+async fn sec_89_connections_are_closed_with_1001() {
+    let mut server = Server::start();
+    let mut client = TestClient::connect(&server.socket_url()).await;
+    server.terminate();
+    let code = client.close_code().await;
+    assert_eq!(code, 1001);
+    assert_eq!(server.wait(), Some(0));
+    assert!(server.log().contains("stopped graceful=true"), "{}", server.log());
+}
+
+#[test]
+fn sec_89_a_draining_server_is_not_ready_and_lets_nobody_in() {
+    let mut server = Server::start();
+    let _client = silent_client(&server);
+    assert_eq!(server.ask_admin("/readyz").status, 200);
+    server.terminate();
+    wait_until("not ready", || server.ask_admin("/readyz").status == 503);
+    assert!(server.ask_admin("/readyz").body.contains("draining"));
+    assert_eq!(server.ask_admin("/healthz").status, 200);
+    wait_until("a closed door", || TcpStream::connect(server.address).is_err());
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn a_drain_ends_at_its_deadline() {
+    let mut server = Server::with().set("drain_seconds", "0").start();
+    let _client = silent_client(&server);
+    server.terminate();
+    assert_eq!(server.wait(), Some(0));
+    assert!(server.log().contains("stopped graceful=false"), "{}", server.log());
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut server = Server::start();
+        let _client = silent_client(&server);
+        server.terminate();
+        server.wait_for_log("stopping");
+        server.signal(second);
+        assert_eq!(server.wait(), Some(code), "{}", server.log());
     }
 }
 

@@ -13,11 +13,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_transport_ws::{Origins, TrustedProxies};
 use secrecy::SecretString;
 
 pub(crate) use report::{documentation, effective};
 pub(crate) use source::{Effective, Given, Problem, resolve};
-pub(crate) use value::{List, LogFilter, LogFormat, StoreKind};
+pub(crate) use value::{LogFilter, LogFormat, StoreKind};
 
 use value::Value;
 
@@ -83,9 +84,9 @@ settings! {
         /// Private key of the certificate (PEM). Must not be readable by everybody.
         tls_key: Option<PathBuf> = None;
         /// Proxies whose `X-Forwarded-For` is believed, as addresses or networks.
-        trusted_proxies: List = List::of(&["127.0.0.0/8", "::1"]);
+        trusted_proxies: TrustedProxies = TrustedProxies::default();
         /// Origins of web pages that may connect, beside pages from the server's own address.
-        allowed_origins: List = List::default();
+        allowed_origins: Origins = Origins::default();
     }
     "Storage" {
         /// Which store keeps the data. `memory` forgets everything when the server stops.
@@ -115,17 +116,17 @@ settings! {
         /// How long a session lives when it is not used.
         refresh_idle_seconds: Duration = Duration::from_secs(604_800), 3_600..=31_536_000;
         /// Sessions of a user; a further one ends the longest unused. 0 is off.
-        limit_user_sessions: u32 = 20, 0..=10_000;
+        limit_user_sessions: usize = 20, 0..=10_000;
     }
     "Connections" {
         /// Open sockets of the whole server.
-        limit_connections: u32 = 100_000, 1..=10_000_000;
+        limit_connections: usize = 100_000, 1..=10_000_000;
         /// Connections of one address. 0 is off. The server's own host has no limit.
-        limit_address_connections: u32 = 1_024, 0..=10_000_000;
+        limit_address_connections: usize = 1_024, 0..=10_000_000;
         /// Connections of one user. 0 is off.
         limit_user_connections: u32 = 20, 0..=10_000;
         /// Connections that nobody has signed in on; a further one closes the oldest. 0 is off.
-        limit_unauthenticated_connections: u32 = 1_000, 0..=10_000_000;
+        limit_unauthenticated_connections: usize = 1_000, 0..=10_000_000;
         /// Time for the TLS handshake, and for the headers of a request.
         limit_handshake_seconds: Duration = Duration::from_secs(5), 1..=60;
         /// Time to sign in on a new connection. 0 is off.
@@ -136,10 +137,14 @@ settings! {
         limit_flood_refusals: u32 = 100, 0..=1_000_000;
         /// Unreadable frames in 60 s after which a connection is closed. 0 is off.
         limit_unreadable_frames: u32 = 10, 0..=1_000_000;
+        /// How often a connection is pinged; one that stays silent is closed. 0 is off.
+        ping_seconds: Duration = Duration::from_secs(25), 0..=3_600;
         /// How often clients that cannot see WebSocket pings get a `keep` push.
         heartbeat_seconds: Duration = Duration::from_secs(55), 1..=3_600;
     }
     "Sizes" {
+        /// Characters that a new password has at least; existing ones stay good.
+        limit_password_characters_min: usize = 8, 8..=128;
         /// Bytes of one message's content.
         limit_content_bytes: usize = 8_192, 1..=8_192;
         /// Members of a room.

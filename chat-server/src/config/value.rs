@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use chat_transport_ws::{InvalidNetwork, Origin, Origins, TrustedProxies};
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -47,30 +48,6 @@ pub(crate) enum LogFormat {
 /// Which events are logged, as directives that are known to be valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogFilter(String);
-
-/// Texts that are separated by commas.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct List(Vec<String>);
-
-impl List {
-    /// A list of these.
-    pub(crate) fn of(items: &[&str]) -> Self {
-        Self(items.iter().map(|item| (*item).to_owned()).collect())
-    }
-}
-
-impl Value for List {
-    const KIND: &'static str = "list, separated by commas";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        Ok(Self(items.map(str::to_owned).collect()))
-    }
-
-    fn show(&self) -> String {
-        self.0.join(",")
-    }
-}
 
 impl Default for LogFilter {
     fn default() -> Self {
@@ -265,6 +242,33 @@ impl Value for Duration {
 
     fn show(&self) -> String {
         self.as_secs().to_string()
+    }
+}
+
+impl Value for TrustedProxies {
+    const KIND: &'static str = "addresses or networks, separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|error: InvalidNetwork| error.to_string())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for Origins {
+    const KIND: &'static str = "origins, separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let origins =
+            items.map(|item| item.parse::<Origin>().map_err(|error| format!("{} is {error}", quoted(item))));
+        origins.collect::<Result<Vec<_>, _>>().map(Self::new)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
     }
 }
 

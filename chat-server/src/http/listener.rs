@@ -9,12 +9,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use chat_transport_ws::{Seat, Transport};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,12 +24,6 @@ use crate::exit::{Code, Failure};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4_096;
-/// Bytes of a request's head.
-const HEAD_BYTES: usize = 8 * 1_024;
-/// Headers of a request.
-const HEADERS: usize = 64;
-/// How long to wait when the system has no socket to give.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// How a request came here. Every request carries it as an extension.
 #[derive(Debug, Clone)]
@@ -39,19 +33,17 @@ pub(crate) struct Arrival {
     /// Whether the socket has TLS.
     pub(crate) secure: bool,
     /// The socket's place among those that may be open; kept as long as the socket.
-    pub(crate) place: Arc<OwnedSemaphorePermit>,
+    pub(crate) seat: Seat,
 }
 
 /// A listener's rules and what it serves.
 pub(crate) struct Door {
     /// What is answered.
     pub(crate) app: Router,
+    /// Counts the sockets and says how long they may take.
+    pub(crate) transport: Transport,
     /// TLS, if it is spoken here.
     pub(crate) tls: Option<TlsAcceptor>,
-    /// Sockets that may still be opened.
-    pub(crate) places: Arc<Semaphore>,
-    /// Time for the TLS handshake, for a request's headers, and between requests.
-    pub(crate) handshake: Duration,
     /// Waits for every connection.
     pub(crate) tasks: TaskTracker,
     /// Closes the door: no new sockets, no further requests on open ones.
@@ -90,40 +82,24 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Lets sockets in until the door is closed.
 pub(crate) async fn serve(listener: TcpListener, door: Arc<Door>) {
-    let work = async {
-        loop {
-            let Ok(place) = Arc::clone(&door.places).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((socket, peer)) => {
-                    let door_of_socket = Arc::clone(&door);
-                    door.tasks.spawn(door_of_socket.greet(socket, peer, place));
-                }
-                Err(error) if is_of_one_socket(&error) => {}
-                Err(error) => {
-                    tracing::warn!(error = %error, "cannot accept connections; trying again");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-    };
-    let _ = door.stop.run_until_cancelled(work).await; // `work` ends only with the door
-}
-
-/// Whether an error of `accept` is about the socket that was to be accepted, not about the listener.
-fn is_of_one_socket(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    while let Some((socket, seat)) = door.stop.run_until_cancelled(door.transport.accept(&listener)).await {
+        // A socket that has gone already has no peer.
+        let Ok(peer) = socket.peer_addr() else { continue };
+        let arrival = Arrival { peer, secure: door.tls.is_some(), seat };
+        door.tasks.spawn(Arc::clone(&door).greet(socket, arrival));
+    }
 }
 
 impl Door {
-    async fn greet(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-        let _ = socket.set_nodelay(true); // only latency suffers if the socket is gone already
-        let arrival = Arrival { peer, secure: self.tls.is_some(), place: Arc::new(place) };
+    async fn greet(self: Arc<Self>, socket: TcpStream, arrival: Arrival) {
         let Some(acceptor) = &self.tls else { return self.converse(socket, arrival).await };
-        match tokio::time::timeout(self.handshake, acceptor.accept(socket)).await {
-            Ok(Ok(socket)) => self.converse(socket, arrival).await,
-            Ok(Err(error)) => tracing::debug!(peer = %peer, error = %error, "TLS handshake failed"),
-            Err(_) => tracing::debug!(peer = %peer, "TLS handshake took too long"),
+        let peer = arrival.peer;
+        let handshake = tokio::time::timeout(self.handshake(), acceptor.accept(socket));
+        match self.stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(socket))) => self.converse(socket, arrival).await,
+            Some(Ok(Err(error))) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+            Some(Err(_)) => tracing::debug!(%peer, "TLS handshake took too long"),
+            None => {}
         }
     }
 
@@ -137,9 +113,9 @@ impl Door {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.handshake)
-            .max_headers(HEADERS)
-            .max_buf_size(HEAD_BYTES)
+            .header_read_timeout(self.handshake())
+            .max_headers(self.transport.config().head_fields)
+            .max_buf_size(self.transport.config().head_bytes)
             .serve_connection(TokioIo::new(socket), service)
             .with_upgrades();
         let mut connection = std::pin::pin!(connection);
@@ -151,7 +127,12 @@ impl Door {
             }
         };
         if let Err(error) = outcome {
-            tracing::debug!(peer = %peer, error = %error, "connection ended");
+            tracing::debug!(%peer, %error, "connection ended");
         }
+    }
+
+    /// Time for a TLS handshake, for a request's head, and between requests.
+    fn handshake(&self) -> Duration {
+        self.transport.config().handshake_timeout
     }
 }

@@ -2,11 +2,17 @@
 //! runs, and nothing else. Health and metrics are not here.
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
+use chat_core::Chat;
+use chat_transport_ws::Transport;
+use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::listener::Arrival;
 
@@ -28,17 +34,63 @@ const DEFENCES: [(HeaderName, &str); 8] = [
     (header::X_FRAME_OPTIONS, "DENY"),
 ];
 
+/// What the public listener needs beside HTTP.
+#[derive(Debug, Clone)]
+pub(crate) struct Site {
+    /// Makes WebSockets of sockets.
+    pub(crate) transport: Transport,
+    /// Whom they talk to.
+    pub(crate) chat: Chat,
+    /// Waits for every one of them.
+    pub(crate) tasks: TaskTracker,
+    /// Closes every one of them.
+    pub(crate) stopping: CancellationToken,
+}
+
 /// The public listener's answers.
-pub(crate) fn app() -> Router {
+pub(crate) fn app(site: Site) -> Router {
     Router::new()
-        .route("/", get(home))
+        .route("/", any(home))
+        .route("/ws", any(socket))
+        .with_state(site)
         .route("/style.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found\n"))
         .layer(middleware::from_fn(defend))
 }
 
+/// Makes a WebSocket of the request's socket.
+async fn socket(State(site): State<Site>, mut request: Request) -> Response {
+    let Some(arrival) = request.extensions().get::<Arrival>().cloned() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let answer = match site.transport.upgrade(&arrival.seat, Some(arrival.peer.ip()), &request) {
+        Ok(answer) => answer,
+        Err(rejection) => return rejection.response().map(|()| Body::empty()),
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let Site { transport, chat, tasks, stopping } = site;
+    tasks.spawn(async move {
+        match upgraded.await {
+            Ok(stream) => drop(transport.run(TokioIo::new(stream), chat, arrival.seat, stopping).await),
+            Err(error) => tracing::debug!(peer = %arrival.peer, %error, "upgrade failed"),
+        }
+    });
+    answer.map(|()| Body::empty())
+}
+
+/// The socket for clients that ask for one here; for all others the page.
+async fn home(site: State<Site>, request: Request) -> Response {
+    if chat_transport_ws::wants_upgrade(request.headers()) {
+        return socket(site, request).await;
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD => page(&request),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response(),
+    }
+}
+
 /// The page for people who open the server's address in a browser.
-async fn home(request: Request) -> Response {
+fn page(request: &Request) -> Response {
     let secure = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.secure);
     let host = host(request.headers()).unwrap_or("localhost");
     let scheme = if secure { "wss" } else { "ws" };
