@@ -4,6 +4,7 @@
 pub mod account_store;
 #[cfg(feature = "client")]
 pub mod client;
+pub mod double;
 pub mod harness;
 pub mod room_store;
 pub mod suite;

@@ -50,7 +50,7 @@ pub(super) async fn expired_sessions_are_found(store: Store) {
     assert_eq!(by_refresh(&*store, old.tokens.refresh).await, Some(SessionMatch::Current(old)));
 }
 
-/// `create_session`: repeated, it makes no second session and undoes no rotation.
+/// `create_session`: repeated, it makes no second session.
 pub(super) async fn a_repeated_creation_is_harmless(store: Store) {
     let first = sign_in(&*store, random::user(), START).await;
     store.create_session(first.clone()).await.expect("a repeated call");

@@ -64,6 +64,7 @@ pub(super) async fn pages_make_the_whole_log(store: Store) {
             let range = EntryRange { after, upto: log.head.seq, limit, max_bytes: ALL_BYTES };
             let page = store.entries(log.id, range).await.expect("a page");
             read.extend(page.entries);
+            assert!(read.len() <= all.len(), "pages do not overlap");
             if !page.more {
                 break;
             }

@@ -131,6 +131,7 @@ pub(super) async fn my_conversations_are_paged_in_order(store: Store) {
             let page = MembershipPage { rooms, after: read.last().copied(), limit: 3 };
             let listed = store.my_conversations(me, page).await.expect("a page");
             read.extend(ids(&listed));
+            assert!(read.len() <= expected.len(), "pages do not overlap");
             if listed.len() < 3 {
                 break;
             }
@@ -176,6 +177,7 @@ pub(super) async fn standings_are_paged_in_order(store: Store) {
     loop {
         let page = store.standings(me, read.last().copied(), 5).await.expect("a page");
         read.extend(page.iter().map(|standing| standing.conversation.id));
+        assert!(read.len() <= expected.len(), "pages do not overlap");
         if page.len() < 5 {
             break;
         }
@@ -274,6 +276,7 @@ pub(super) async fn discovery_is_paged_in_order(store: Store) {
         let query = RoomQuery { text: "TEA".to_owned(), after: read.last().copied(), limit: 4 };
         let page = store.discover(query).await.expect("a page");
         read.extend(page.iter().map(|room| room.id));
+        assert!(read.len() <= expected.len(), "pages do not overlap");
         if page.len() < 4 {
             break;
         }

@@ -172,6 +172,7 @@ impl Log {
             let range = EntryRange { after, upto: Seq::MAX, limit: 100, max_bytes: ALL_BYTES };
             let page = self.store.entries(self.id, range).await.expect("a read");
             assert!(!page.entries.is_empty() || !page.more, "a page that goes on is not empty");
+            assert!(page.entries.iter().all(|entry| entry.seq > after), "a page lies above `after`");
             log.extend(page.entries);
             if !page.more {
                 assert_dense(self.id, &log);

@@ -148,6 +148,7 @@ pub(super) async fn members_are_paged_in_order(store: Store) {
         assert!(page.len() <= 4);
         assert!(page.iter().all(Member::is_joined));
         read.extend(page.iter().map(|member| member.user_id));
+        assert!(read.len() <= expected.len(), "pages do not overlap");
         if page.len() < 4 {
             break;
         }

@@ -1,5 +1,6 @@
 //! Cases of pages of messages.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use chat_core::domain::{Entry, Seq};
@@ -111,6 +112,7 @@ async fn scroll_back(store: Arc<dyn RoomStore>, id: chat_core::id::ConversationI
         let query = MessageQuery { anchor, from: Seq::ZERO, upto: Seq::MAX, limit: 7, max_bytes: ALL_BYTES };
         let page = store.messages(id, query).await.expect("a page");
         let Some(oldest) = page.entries.first() else { break };
+        assert!(page.entries.iter().all(|entry| is_below(anchor, entry)), "a page lies below its anchor");
         anchor = MessageAnchor::Before(oldest.seq);
         let has_more = page.has_more;
         pages.push(page.entries);
@@ -122,29 +124,39 @@ async fn scroll_back(store: Arc<dyn RoomStore>, id: chat_core::id::ConversationI
     pages.into_iter().rev().flatten().collect()
 }
 
+fn is_below(anchor: MessageAnchor, entry: &Entry) -> bool {
+    matches!(anchor, MessageAnchor::Before(below) if entry.seq < below)
+}
+
 /// `messages`: reading on from a message while others send meets every message once, in order.
 pub(super) async fn reading_on_while_others_send_misses_nothing(store: Store) {
     let owner = random::user();
     let mut log = Log::public(store.port(), owner).await;
     let id = log.id;
-    let total = 120;
+    let is_over = Cell::new(false);
     let reader = async {
         let mut read: Vec<Entry> = Vec::new();
-        while read.len() < total {
+        loop {
+            let was_over = is_over.get();
             let anchor = MessageAnchor::After(read.last().map_or(Seq::ZERO, |entry| entry.seq));
             let query =
                 MessageQuery { anchor, from: Seq::ZERO, upto: Seq::MAX, limit: 5, max_bytes: ALL_BYTES };
-            read.extend(store.messages(id, query).await.expect("a page").entries);
+            let page = store.messages(id, query).await.expect("a page");
+            if page.entries.is_empty() && was_over {
+                return read;
+            }
+            read.extend(page.entries);
+            assert!(read.len() <= 120, "pages do not overlap");
             tokio::task::yield_now().await;
         }
-        read
     };
     let sender = async {
         let mut sent = Vec::new();
-        for _ in 0..total / 3 {
+        for _ in 0..40 {
             sent.extend(log.append_new(messages(owner, 3)).await);
             tokio::task::yield_now().await;
         }
+        is_over.set(true);
         sent
     };
     let (read, sent) = tokio::join!(reader, sender);
