@@ -26,6 +26,9 @@ const COMMIT_BYTES: usize = 1_024 * 1_024;
 /// Pages of the write-ahead log after which it is copied into the database: 16 MiB.
 const CHECKPOINT_PAGES: i32 = 4_096;
 
+#[cfg(test)]
+mod tests;
+
 thread_local! {
     /// Pages in the write-ahead log after the last commit of this thread.
     static WAL_PAGES: Cell<i32> = const { Cell::new(0) };
@@ -104,8 +107,8 @@ enum Outcome {
 /// One command of a transaction.
 trait Command: Send {
     fn size(&self) -> Size;
-    /// Does its work; answers whether the work succeeded.
-    fn run(&mut self, connection: &Connection) -> bool;
+    /// Does its work. The error is for the other commands, should it concern them.
+    fn run(&mut self, connection: &Connection) -> Result<(), String>;
     fn answer(self: Box<Self>, outcome: &Outcome);
 }
 
@@ -130,16 +133,16 @@ where
         self.size
     }
 
-    fn run(&mut self, connection: &Connection) -> bool {
-        let Stage::Queued(work) = std::mem::replace(&mut self.stage, Stage::Running) else { return false };
+    fn run(&mut self, connection: &Connection) -> Result<(), String> {
+        let Stage::Queued(work) = std::mem::replace(&mut self.stage, Stage::Running) else { return Ok(()) };
         // What the work leaves behind is undone by the savepoint.
         let result = match catch_unwind(AssertUnwindSafe(|| work(connection))) {
             Ok(result) => result.map_err(StoreError::from),
             Err(_) => Err(StoreError::corrupt("a write has panicked")),
         };
-        let succeeded = result.is_ok();
+        let outcome = result.as_ref().map(|_| ()).map_err(ToString::to_string);
         self.stage = Stage::Done(result);
-        succeeded
+        outcome
     }
 
     fn answer(self: Box<Self>, outcome: &Outcome) {
@@ -192,9 +195,9 @@ impl Lane {
             return Outcome::NothingStored(stopped.to_string());
         }
         let started = Instant::now();
-        if let Err(error) = self.begin_and_run(batch) {
+        if let Err(reason) = self.begin_and_run(batch) {
             self.roll_back();
-            return Outcome::NothingStored(error.to_string());
+            return Outcome::NothingStored(reason);
         }
         if let Err(error) = self.execute("COMMIT") {
             self.roll_back();
@@ -211,16 +214,20 @@ impl Lane {
         Outcome::Committed
     }
 
-    /// Does the commands of a transaction. An error concerns them all: SQLite has given the transaction up.
-    fn begin_and_run(&self, batch: &mut [Box<dyn Command>]) -> Result<(), rusqlite::Error> {
-        self.execute("BEGIN IMMEDIATE")?;
+    /// Does the commands of a transaction. An error concerns them all.
+    fn begin_and_run(&self, batch: &mut [Box<dyn Command>]) -> Result<(), String> {
+        let execute = |sql| self.execute(sql).map_err(|error| error.to_string());
+        execute("BEGIN IMMEDIATE")?;
         for command in batch {
-            self.execute("SAVEPOINT command")?;
-            if !command.run(&self.connection) {
-                // Fails where the error of the command has ended the whole transaction.
-                self.execute("ROLLBACK TO command")?;
+            execute("SAVEPOINT command")?;
+            if let Err(reason) = command.run(&self.connection) {
+                // A full or failing disk has ended the whole transaction, not only the command.
+                if self.connection.is_autocommit() {
+                    return Err(reason);
+                }
+                execute("ROLLBACK TO command")?;
             }
-            self.execute("RELEASE command")?;
+            execute("RELEASE command")?;
         }
         Ok(())
     }
