@@ -183,6 +183,11 @@ impl TestClient {
         self.pushes.drain(..).collect()
     }
 
+    /// Takes the replies that have come so far and were not waited for.
+    pub fn take_replies(&mut self) -> Vec<Value> {
+        self.replies.drain(..).collect()
+    }
+
     /// Sends any text as one frame.
     pub async fn send_text(&mut self, text: impl Into<String>) {
         self.send(Message::text(text.into())).await;

@@ -35,7 +35,8 @@ where
     I: Requests,
     O: Frames,
 {
-    let span = tracing::info_span!("connection", connection_id = seat.number(), address = ?seat.address());
+    let address = seat.address().map(tracing::field::display);
+    let span = tracing::info_span!("connection", connection_id = %session.0.id(), address);
     serve_in_span(transport, stream, session, seat, stopping).instrument(span)
 }
 

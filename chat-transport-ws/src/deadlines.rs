@@ -8,6 +8,9 @@ use tokio::time::Instant;
 
 use crate::Config;
 
+/// How long after the server began to stop a connection may go on sending what is queued.
+const STOPPING: Duration = Duration::from_secs(10);
+
 /// The deadlines of one connection; `None` where there is none.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
@@ -65,7 +68,7 @@ impl Deadlines {
 
     /// The server is stopping; what is queued may still be sent for a while.
     pub(crate) fn stop(&mut self, now: Instant) {
-        self.stop_by = self.write_timeout.map(|timeout| now + timeout);
+        self.stop_by = Some(now + STOPPING);
     }
 
     /// When to look again.

@@ -5,6 +5,18 @@
 //! answer an upgrade with what [`Transport::upgrade`] says, and give the upgraded stream to
 //! [`Transport::run`]. TLS, HTTP and configuration files do not live here, and neither does
 //! any knowledge of rooms, stores or actions.
+//!
+//! ```no_run
+//! # async fn example(chat: chat_core::Chat) -> std::io::Result<()> {
+//! use chat_transport_ws::{Config, serve};
+//!
+//! let config = Config { connections: 10_000, ..Config::default() };
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:2346").await?;
+//! let shutdown = std::future::pending();
+//! serve(listener, chat, config, shutdown).await;
+//! # Ok(())
+//! # }
+//! ```
 
 mod address;
 mod config;

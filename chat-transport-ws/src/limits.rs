@@ -81,12 +81,6 @@ impl Gate {
 }
 
 impl Seat {
-    /// A number that no other seat of this gate has.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.0.number
-    }
-
     /// Whom this connection counts for.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {

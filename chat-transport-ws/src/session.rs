@@ -3,11 +3,12 @@
 
 use std::future::Future;
 
-use chat_core::hub::{DisconnectReason, Frame};
+use chat_core::hub::{ConnectionId, DisconnectReason, Frame};
 use chat_core::{Inbound, Outbound};
 
 /// Takes requests; see [`Inbound`].
 pub(crate) trait Requests: Send + Sync {
+    fn id(&self) -> ConnectionId;
     fn accept(&mut self, text: &str);
     fn has_room(&self) -> bool;
     fn room(&self) -> impl Future<Output = ()> + Send;
@@ -25,6 +26,10 @@ pub(crate) trait Frames: Send {
 }
 
 impl Requests for Inbound {
+    fn id(&self) -> ConnectionId {
+        Self::id(self)
+    }
+
     fn accept(&mut self, text: &str) {
         Self::accept(self, text);
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use chat_core::hub::{DisconnectReason, Frame};
+use chat_core::hub::{ConnectionId, DisconnectReason, Frame};
 use tokio::sync::Notify;
 
 use crate::session::{Frames, Requests};
@@ -95,6 +95,10 @@ impl Engine {
 }
 
 impl Requests for Taker {
+    fn id(&self) -> ConnectionId {
+        ConnectionId::next()
+    }
+
     fn accept(&mut self, text: &str) {
         assert!(text != "panic", "as the test wants it");
         self.0.with(|state| {
