@@ -2,10 +2,12 @@
 //! a clock that stands still, and a WebSocket client.
 
 pub mod account_store;
+pub mod auth;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod double;
 pub mod harness;
+pub mod presence_hub;
 pub mod room_store;
 pub mod suite;
 
