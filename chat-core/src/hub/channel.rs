@@ -1,45 +1,19 @@
-//! A conversation's live side: its ring of encoded entries and who reads it.
+//! A conversation's live side: who reads its ring, and how far each has come.
 //!
 //! A publication puts frames into the ring and wakes the readers that had nothing to read. Readers
 //! that are still busy are not touched at all: they find the news when they come back.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use super::ring::{Ring, RingBudget};
 use super::{Frame, Outbox, lock};
 use crate::domain::{Presence, Seq};
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
 use crate::port::LiveEntry;
-
-/// The bytes that all rings of a hub hold together, and may hold.
-#[derive(Debug)]
-pub(super) struct RingBudget {
-    used_bytes: AtomicUsize,
-    max_bytes: usize,
-}
-
-impl RingBudget {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { used_bytes: AtomicUsize::new(0), max_bytes }
-    }
-
-    pub(super) fn used_bytes(&self) -> usize {
-        self.used_bytes.load(Ordering::Relaxed)
-    }
-
-    /// Whether it is time to give up rings that nobody waits for.
-    pub(super) fn is_tight(&self) -> bool {
-        self.used_bytes() > self.max_bytes / 4 * 3
-    }
-
-    fn is_exceeded(&self) -> bool {
-        self.used_bytes() > self.max_bytes
-    }
-}
 
 /// The live side of one conversation that somebody here is subscribed to.
 pub(super) struct Channel {
@@ -62,13 +36,6 @@ struct State {
 struct Reader {
     cursor: Arc<Cursor>,
     outbox: Arc<Outbox>,
-}
-
-/// The newest entries, encoded, without holes; the last one is `head`.
-struct Ring {
-    frames: VecDeque<Frame>,
-    bytes: usize,
-    head: Seq,
 }
 
 /// One connection's place in one conversation. Its numbers change only under the lock of its channel,
@@ -110,8 +77,13 @@ impl Channel {
         member_count: u32,
         budget: Arc<RingBudget>,
     ) -> Self {
-        let ring = Ring { frames: VecDeque::new(), bytes: 0, head };
-        let state = State { ring, published: Seq::ZERO, member_count, readers: Vec::new(), waiting: 0 };
+        let state = State {
+            ring: Ring::new(head),
+            published: Seq::ZERO,
+            member_count,
+            readers: Vec::new(),
+            waiting: 0,
+        };
         Self { conversation, budget, state: Mutex::new(state) }
     }
 
@@ -159,7 +131,7 @@ impl Channel {
         let index = state.readers.len();
         cursor.index.store(index, Ordering::Relaxed);
         state.readers.push(Reader { cursor: Arc::clone(&cursor), outbox: Arc::clone(outbox) });
-        if after < state.ring.head {
+        if after < state.ring.head() {
             outbox.offer_cursor(&cursor, wakers);
         } else {
             state.park(index);
@@ -185,7 +157,7 @@ impl Channel {
 
     /// The newest entry that is known here.
     pub(super) fn head(&self) -> Seq {
-        lock(&self.state).ring.head
+        lock(&self.state).ring.head()
     }
 
     /// Whether nobody is subscribed.
@@ -237,13 +209,13 @@ impl State {
         budget: &RingBudget,
         wakers: &mut Vec<Waker>,
     ) {
-        let head = self.ring.head;
+        let head = self.ring.head();
         for entry in entries {
             self.published = self.published.max(entry.entry.seq);
             self.ring.push(entry.entry.seq, &entry.frame, budget);
         }
-        self.member_count = member_count;
-        if self.ring.head > head {
+        if self.ring.head() > head {
+            self.member_count = member_count;
             self.offer_waiting(wakers);
         }
     }
@@ -285,38 +257,6 @@ impl State {
     }
 }
 
-impl Ring {
-    fn push(&mut self, seq: Seq, frame: &Frame, budget: &RingBudget) {
-        if seq <= self.head {
-            return;
-        }
-        if seq != self.head.next() {
-            self.clear(budget);
-        }
-        self.head = seq;
-        self.bytes += frame.len();
-        budget.used_bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        self.frames.push_back(frame.clone());
-        while self.frames.len() > hard::RING_ENTRIES || self.bytes > hard::RING_BYTES || budget.is_exceeded()
-        {
-            let Some(oldest) = self.frames.pop_front() else { break };
-            self.bytes -= oldest.len();
-            budget.used_bytes.fetch_sub(oldest.len(), Ordering::Relaxed);
-        }
-    }
-
-    fn clear(&mut self, budget: &RingBudget) {
-        budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.bytes = 0;
-        self.frames = VecDeque::new();
-    }
-
-    /// The entry before the oldest frame.
-    fn start(&self) -> u64 {
-        self.head.get() - self.frames.len() as u64
-    }
-}
-
 impl Cursor {
     fn new(channel: &Arc<Channel>, user: UserId, after: Seq, until: Seq) -> Self {
         Self {
@@ -349,9 +289,9 @@ impl Cursor {
     pub(super) fn read(&self, batch: &mut Vec<Frame>, room: &mut usize) -> Reading {
         let mut state = lock(&self.channel.state);
         let ring = &state.ring;
-        let end = ring.head.get().min(self.until.load(Ordering::Relaxed));
+        let end = ring.head().get().min(self.until.load(Ordering::Relaxed));
         let mut after = self.after.load(Ordering::Relaxed);
-        let start = ring.start();
+        let start = ring.start().get();
         if after < end && after < start {
             return if end - after > hard::BEHIND_ENTRIES {
                 Reading::TooFar
@@ -360,8 +300,7 @@ impl Cursor {
             };
         }
         if after < end {
-            let unread = (after - start) as usize..(end - start) as usize;
-            for frame in ring.frames.range(unread) {
+            for frame in ring.frames(seq(after), seq(end)) {
                 if *room == 0 {
                     break;
                 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::channel::RingBudget;
 use super::presence::PresenceBook;
 use super::registry::Registry;
+use super::ring::RingBudget;
 use super::{ConnectionId, DisconnectReason, Frame};
 use crate::domain::{Draft, Status};
 use crate::error::HubError;

@@ -10,6 +10,7 @@ mod local;
 mod outbox;
 mod presence;
 mod registry;
+mod ring;
 #[cfg(test)]
 mod tests;
 

@@ -33,7 +33,7 @@ pub enum Taken {
     Frames,
     /// There is nothing to send: wait with [`Outbox::notified`].
     Nothing,
-    /// Entries have to be read from the store before this connection can go on: pass them to [`Outbox::advance`].
+    /// Entries have to be read from the store before the connection can go on: see [`Outbox::advance`].
     Behind(Behind),
     /// The connection has ended, and everything that may still leave was given out.
     Closed(DisconnectReason),
@@ -93,7 +93,8 @@ impl Outbox {
         lock(&self.state).replies.len()
     }
 
-    /// Waits until fewer than [`hard::REPLIES`] replies wait, or the connection has ended. For one task; cancel safe.
+    /// Waits until fewer than [`hard::REPLIES`] replies wait, or the connection has ended. For one task;
+    /// cancel safe.
     pub async fn reply_room(&self) {
         poll_fn(|context| {
             let mut state = lock(&self.state);
@@ -106,7 +107,8 @@ impl Outbox {
         .await;
     }
 
-    /// Offers a frame that may be lost: when [`hard::EPHEMERAL_FRAMES`] wait, the oldest is dropped and counted.
+    /// Offers a frame that may be lost: when [`hard::EPHEMERAL_FRAMES`] wait, the oldest is dropped and
+    /// counted.
     pub fn signal(&self, frame: Frame) {
         let mut wakers = Vec::new();
         self.offer_signal(&frame, &mut wakers);
@@ -126,63 +128,13 @@ impl Outbox {
         .await;
     }
 
-    /// Appends frames that are ready to `batch`, until they have about `max_bytes`; at least one if there is one.
+    /// Appends frames that are ready to `batch`, until they have about `max_bytes`; at least one if there is
+    /// one.
     pub fn take(&self, batch: &mut Vec<Frame>, max_bytes: usize) -> Taken {
         let mut replier = None;
         let taken = self.take_frames(batch, max_bytes.max(1), &mut replier);
         replier.into_iter().for_each(Waker::wake);
         taken
-    }
-
-    fn take_frames(&self, batch: &mut Vec<Frame>, mut room: usize, replier: &mut Option<Waker>) -> Taken {
-        let before = batch.len();
-        let mut state = lock(&self.state);
-        move_frames(&mut state.replies, batch, &mut room);
-        if state.replies.len() < hard::REPLIES {
-            *replier = state.replier.take();
-        }
-        move_frames(&mut state.fetched, batch, &mut room);
-        while room > 0
-            && let Some(cursor) = state.ready.pop_front()
-        {
-            let cuts = state.cuts;
-            let already = batch.len();
-            // A channel is locked before an outbox, never after it.
-            drop(state);
-            let reading = cursor.read(batch, &mut room);
-            state = lock(&self.state);
-            if state.cuts != cuts {
-                batch.truncate(already);
-                continue;
-            }
-            match reading {
-                Reading::Done => {}
-                Reading::More => state.ready.push_front(cursor),
-                // The client of a connection that has ended reads the rest when it resumes.
-                Reading::Behind { .. } | Reading::TooFar if state.closed.is_some() => {}
-                Reading::Behind { after, upto } => {
-                    state.ready.push_front(Arc::clone(&cursor));
-                    if batch.len() > before {
-                        return Taken::Frames;
-                    }
-                    return Taken::Behind(Behind {
-                        conversation: cursor.conversation(),
-                        after,
-                        upto,
-                        cursor,
-                    });
-                }
-                Reading::TooFar => state.close(DisconnectReason::TooSlow),
-            }
-        }
-        if room > 0 {
-            state.move_ephemeral(batch, &mut room);
-        }
-        match state.closed {
-            _ if batch.len() > before => Taken::Frames,
-            Some(reason) => Taken::Closed(reason),
-            None => Taken::Nothing,
-        }
     }
 
     /// Puts the entries that `behind` asked for, or the first few of them, in front of what is sent next.
@@ -275,6 +227,57 @@ impl Outbox {
         wakers.extend(state.taker.take());
     }
 
+    fn take_frames(&self, batch: &mut Vec<Frame>, mut room: usize, replier: &mut Option<Waker>) -> Taken {
+        let before = batch.len();
+        let mut state = lock(&self.state);
+        move_frames(&mut state.replies, batch, &mut room);
+        if state.replies.len() < hard::REPLIES {
+            *replier = state.replier.take();
+        }
+        move_frames(&mut state.fetched, batch, &mut room);
+        while room > 0
+            && let Some(cursor) = state.ready.pop_front()
+        {
+            let cuts = state.cuts;
+            let already = batch.len();
+            // A channel is locked before an outbox, never after it.
+            drop(state);
+            let reading = cursor.read(batch, &mut room);
+            state = lock(&self.state);
+            if state.cuts != cuts {
+                batch.truncate(already);
+                continue;
+            }
+            match reading {
+                Reading::Done => {}
+                Reading::More => state.ready.push_front(cursor),
+                // The client of a connection that has ended reads the rest when it resumes.
+                Reading::Behind { .. } | Reading::TooFar if state.closed.is_some() => {}
+                Reading::Behind { after, upto } => {
+                    state.ready.push_front(Arc::clone(&cursor));
+                    if batch.len() > before {
+                        return Taken::Frames;
+                    }
+                    return Taken::Behind(Behind {
+                        conversation: cursor.conversation(),
+                        after,
+                        upto,
+                        cursor,
+                    });
+                }
+                Reading::TooFar => state.close(DisconnectReason::TooSlow),
+            }
+        }
+        if room > 0 {
+            state.move_ephemeral(batch, &mut room);
+        }
+        match state.closed {
+            _ if batch.len() > before => Taken::Frames,
+            Some(reason) => Taken::Closed(reason),
+            None => Taken::Nothing,
+        }
+    }
+
     fn put(&self, change: impl FnOnce(&mut State)) {
         let (taker, replier) = {
             let mut state = lock(&self.state);
@@ -352,7 +355,7 @@ impl Backlog {
             | DisconnectReason::NotAuthenticated
             | DisconnectReason::Flood
             | DisconnectReason::TooManyConnections => Self::Everything,
-            // Entries come again when the client resumes; a reply may be all that tells it of a stored message.
+            // Entries come again when the client resumes. A reply may be all that tells it of a stored message.
             DisconnectReason::Panic | DisconnectReason::TooSlow | DisconnectReason::NodeCutOff => {
                 Self::Replies
             }

@@ -121,7 +121,8 @@ impl PresenceBook {
         self.users.get(&user).map_or(Status::Offline, Shown::status)
     }
 
-    /// Lets those go whose grace time is over. Answers who went offline since the last call, and when they were last seen.
+    /// Lets those go whose grace time is over. Answers who went offline since the last call, and when they
+    /// were last seen.
     pub(super) fn settle(&mut self, instant: Instant, now: Timestamp) -> Vec<(UserId, Timestamp)> {
         while let Some((since, user)) = self.leaving.front().copied() {
             if instant.saturating_duration_since(since) < self.grace {

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::channel::{Channel, Cursor, RingBudget};
+use super::channel::{Channel, Cursor};
 use super::presence::PresenceBook;
+use super::ring::RingBudget;
 use super::{ConnectionId, Outbox, lock};
 use crate::domain::{Presence, Seq, Status};
 use crate::id::{ConversationId, SessionId, UserId};
@@ -45,12 +46,15 @@ struct Attached {
     session: SessionId,
     outbox: Arc<Outbox>,
     cursors: HashMap<ConversationId, Arc<Cursor>>,
+    /// The memberships that began before the connection entered; some may have ended again.
+    begun: HashSet<ConversationId>,
 }
 
 #[derive(Debug, Default)]
 struct User {
     connections: Vec<ConnectionId>,
-    /// The conversations of the last connection, for those who have to be told that the user is gone.
+    /// While no connection has entered: the conversations of the last one that had. Those in them may have to
+    /// be told that the user is gone.
     left_in: HashSet<ConversationId>,
 }
 
@@ -81,13 +85,18 @@ impl Registry {
         let instant = Instant::now();
         let user = self.users.entry(user_id).or_default();
         user.connections.push(id);
-        user.left_in = HashSet::new();
         let count = user.connections.len();
         if count == 1 {
             self.presence.connected(user_id, instant);
         }
         self.attaching.insert(id, instant);
-        let attached = Attached { user: user_id, session: session_id, outbox, cursors: HashMap::new() };
+        let attached = Attached {
+            user: user_id,
+            session: session_id,
+            outbox,
+            cursors: HashMap::new(),
+            begun: HashSet::new(),
+        };
         self.connections.insert(id, attached);
         count
     }
@@ -99,26 +108,33 @@ impl Registry {
         wakers: &mut Vec<Waker>,
     ) {
         let Some(attached) = self.connections.get_mut(&id) else { return };
+        let is_first = self.attaching.remove(&id).is_some();
+        let begun = std::mem::take(&mut attached.begun);
         attached.cursors.reserve(subscriptions.len());
         for Subscription { conversation, after, member_count } in subscriptions {
             if attached.cursors.contains_key(&conversation) {
                 continue;
             }
-            let head = lock(&self.unheard).get(&conversation).map_or(after, |(head, _)| after.max(*head));
             let ended = self.ended.get(&(attached.user, conversation)).map(|(until, _)| *until);
             if let Some(until) = ended.filter(|until| after < *until) {
-                // What is left for this user is not worth a channel that others would join.
-                let last = Channel::new(conversation, until, 0, Arc::clone(&self.budget));
-                Arc::new(last).finish(attached.user, &attached.outbox, (after, until), wakers);
+                // This is the rest of the membership that was read, unless others came after that one.
+                if is_first && !begun.contains(&conversation) {
+                    // Nobody else needs the channel.
+                    let last = Channel::new(conversation, until, 0, Arc::clone(&self.budget));
+                    Arc::new(last).finish(attached.user, &attached.outbox, (after, until), wakers);
+                }
                 continue;
             }
             let channel = self.channels.entry(conversation).or_insert_with(|| {
+                let head = lock(&self.unheard).get(&conversation).map_or(after, |(head, _)| after.max(*head));
                 Arc::new(Channel::new(conversation, head, member_count, Arc::clone(&self.budget)))
             });
             let cursor = channel.subscribe(attached.user, &attached.outbox, after, wakers);
             attached.cursors.insert(conversation, cursor);
         }
-        self.attaching.remove(&id);
+        if let Some(user) = self.users.get_mut(&attached.user) {
+            user.left_in = HashSet::new();
+        }
         if self.attaching.is_empty() {
             *lock(&self.unheard) = HashMap::new();
         }
@@ -126,7 +142,7 @@ impl Registry {
 
     pub(super) fn detach(&mut self, id: ConnectionId) {
         let Some(attached) = self.connections.remove(&id) else { return };
-        self.attaching.remove(&id);
+        let had_entered = self.attaching.remove(&id).is_none();
         for (conversation, cursor) in &attached.cursors {
             cursor.channel().unsubscribe(cursor);
             self.drop_empty_channel(*conversation);
@@ -135,8 +151,10 @@ impl Registry {
         attached.outbox.cut();
         let Some(user) = self.users.get_mut(&attached.user) else { return };
         user.connections.retain(|connection| *connection != id);
-        if user.connections.is_empty() {
+        if had_entered && user.connections.iter().all(|other| self.attaching.contains_key(other)) {
             user.left_in = attached.cursors.into_keys().collect();
+        }
+        if user.connections.is_empty() {
             self.presence.disconnected(attached.user, Instant::now());
         }
     }
@@ -203,6 +221,9 @@ impl Registry {
             });
             let cursor = channel.subscribe(user, &attached.outbox, seq.previous(), wakers);
             attached.cursors.insert(conversation, cursor);
+            if self.attaching.contains_key(id) {
+                attached.begun.insert(conversation);
+            }
         }
     }
 

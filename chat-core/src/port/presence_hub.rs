@@ -127,8 +127,8 @@ pub trait PresenceHub: fmt::Debug + Send + Sync + 'static {
     /// A connection has signed in. From here on it gets what concerns its user, and memberships that
     /// begin or end. Answers how many connections the user has here, this one included.
     ///
-    /// **Contract**: `attach`, then reading the user's conversations, then [`enter`](Self::enter) misses no
-    /// entry and delivers none past the end of a membership, whatever is published meanwhile.
+    /// **Contract**: `attach`, then reading the user's conversations, then one [`enter`](Self::enter) with all
+    /// of them misses no entry and delivers none past the end of a membership, whatever is published meanwhile.
     fn attach(&self, connection: Connection) -> usize;
 
     /// Begins delivery of conversations to an attached connection. A subscription that it already has stays.

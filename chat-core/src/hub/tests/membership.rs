@@ -117,6 +117,24 @@ fn a_membership_that_began_between_attach_and_enter_begins_once() {
 }
 
 #[test]
+fn memberships_that_ended_and_began_before_enter_are_not_joined_up() {
+    let hub = hub();
+    let _member = Client::join(&hub, user(1), ROOM, 5);
+    let guests = [user(2), user(3)].map(|user| Client::attach(&hub, user));
+    let entries = vec![
+        live(ROOM, 6, Membership::Ends(user(2))),
+        live(ROOM, 7, Membership::Ends(user(3))),
+        live(ROOM, 8, Membership::Begins(vec![user(2), user(3)])),
+        live(ROOM, 9, Membership::Ends(user(3))),
+    ];
+    hub.publish(publication(ROOM, entries));
+    guests.iter().for_each(|guest| guest.enter(&hub, ROOM, 5));
+    publish(&hub, ROOM, 10..=10);
+    assert_eq!(guests[0].drain(), texts(ROOM, 8..=10));
+    assert_eq!(guests[1].drain(), texts(ROOM, 8..=9));
+}
+
+#[test]
 fn an_end_that_is_older_than_the_position_entered_changes_nothing() {
     let hub = hub();
     let client = Client::attach(&hub, user(1));

@@ -238,6 +238,22 @@ async fn users_are_announced_only_when_they_have_entered_their_conversations() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reconnect_that_fails_half_way_does_not_hide_the_end() {
+    let hub = hub();
+    let observer = observer(&hub).await;
+    let client = Client::join(&hub, user(2), ROOM, 0);
+    pass(&hub, GATHER).await;
+    observer.drain();
+    let half_way = Client::attach(&hub, user(2));
+    client.detach(&hub);
+    half_way.detach(&hub);
+    Client::attach(&hub, user(2)).detach(&hub);
+    assert_eq!(pass(&hub, GRACE).await.len(), 1);
+    pass(&hub, GATHER).await;
+    assert_eq!(pushes(&observer), [offline_push(2, NOON.minus(GRACE))]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_was_removed_while_leaving_is_not_announced_there() {
     let hub = hub();
     let observer = observer(&hub).await;

@@ -187,7 +187,9 @@ async fn nothing_outside_a_membership_is_delivered_however_it_races() {
                 let visible = log.lock().unwrap().visible.clone();
                 let from = visible.iter().position(|number| *number == got[0]).expect("a visible entry");
                 assert_eq!(got, visible[from..from + got.len()], "after {head}");
-                assert!(visible[..from].iter().all(|number| *number <= head), "nothing missed after {head}");
+                // A membership that ended and began again before the device entered is not completed.
+                let is_excused = |number: u64| number <= head || number / 10 == head / 10;
+                assert!(visible[..from].iter().all(|number| is_excused(*number)), "after {head}: {got:?}");
                 tokio::task::yield_now().await;
             }
         });
@@ -212,28 +214,35 @@ async fn nothing_outside_a_membership_is_delivered_however_it_races() {
 }
 
 #[test]
-fn nothing_leaves_after_a_disconnect_has_returned() {
-    for _ in 0..50 {
-        let hub = Arc::new(hub());
+fn nothing_leaves_after_a_disconnect_or_a_detach_has_returned() {
+    const ENTRIES: u64 = 250;
+    for round in 0..200 {
+        let hub = hub();
         let client = Arc::new(Client::join(&hub, user(1), ROOM, 0));
-        let ended = Arc::new(AtomicBool::new(false));
-        let (taking, was_ended) = (Arc::clone(&client), Arc::clone(&ended));
+        publish(&hub, ROOM, 1..=ENTRIES);
+        let (ended, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (taking, was_ended, count) = (Arc::clone(&client), Arc::clone(&ended), Arc::clone(&taken));
         let taker = thread::spawn(move || {
             loop {
                 let must_be_empty = was_ended.load(Ordering::SeqCst);
-                let (taken, texts) = taking.take(100);
-                assert!(!must_be_empty || texts.is_empty());
-                if let Taken::Closed(reason) = taken {
-                    return reason;
+                let (taken, texts) = taking.take(1);
+                assert!(!must_be_empty || texts.is_empty(), "{texts:?}");
+                count.fetch_add(1, Ordering::SeqCst);
+                if must_be_empty {
+                    return taken;
                 }
             }
         });
-        let publishing = Arc::clone(&hub);
-        let publisher =
-            thread::spawn(move || (1..=200).for_each(|number| publish(&publishing, ROOM, number..=number)));
-        hub.disconnect(user(1), None, None, DisconnectReason::SessionEnded);
+        while taken.load(Ordering::SeqCst) < round {
+            std::hint::spin_loop();
+        }
+        if round % 2 == 0 {
+            client.detach(&hub);
+        } else {
+            hub.disconnect(user(1), None, None, DisconnectReason::SessionEnded);
+        }
         ended.store(true, Ordering::SeqCst);
-        assert_eq!(taker.join().unwrap(), DisconnectReason::SessionEnded);
-        publisher.join().unwrap();
+        let end = taker.join().unwrap();
+        assert_eq!(round % 2 == 0, matches!(end, Taken::Nothing), "{end:?}");
     }
 }
