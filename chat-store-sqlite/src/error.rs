@@ -47,6 +47,20 @@ pub enum OpenError {
         /// The newest format that this version reads.
         known: i64,
     },
+    /// There is no file to open beside somebody.
+    #[error("there is no database {path}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// An older version of this program has written the file, and only opening it alone brings it up to date.
+    #[error(
+        "{path} was written by an older version of this program; start this version's server on it first"
+    )]
+    Older {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is damaged.
     #[error("{path} is damaged; restore a backup, or rescue what can be read with `sqlite3 FILE .recover`")]
     Damaged {

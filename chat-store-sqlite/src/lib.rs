@@ -51,6 +51,7 @@
 
 mod account;
 mod account_store;
+mod beside;
 mod column;
 mod config;
 mod conversation;
@@ -70,6 +71,7 @@ use std::sync::Arc;
 use chat_core::error::StoreError;
 use rusqlite::Connection;
 
+pub use beside::Beside;
 pub use config::{Durability, SqliteConfig};
 pub use error::{MaintenanceError, OpenError, Stopped};
 
@@ -95,7 +97,8 @@ struct Inner {
     writer: Writer,
     failure: Failure,
     config: SqliteConfig,
-    _lock: Arc<FileLock>,
+    /// Keeps other stores out; a store [beside](Beside) another has none.
+    _lock: Option<Arc<FileLock>>,
 }
 
 impl SqliteStore {
@@ -105,15 +108,23 @@ impl SqliteStore {
     /// # Errors
     /// When the file is in use, damaged, newer than this version or none of ours; the message says what to do.
     pub fn open(config: SqliteConfig) -> Result<Self, OpenError> {
-        let lock = Arc::new(FileLock::take(&config.path)?);
+        let lock = FileLock::take(&config.path)?;
         let connection = open::writer_connection(&config)?;
+        Self::assemble(config, connection, Some(Arc::new(lock)))
+    }
+
+    fn assemble(
+        config: SqliteConfig,
+        connection: Connection,
+        lock: Option<Arc<FileLock>>,
+    ) -> Result<Self, OpenError> {
         let readers: Result<Vec<Connection>, rusqlite::Error> =
             (0..config.readers.max(1)).map(|_| open::reader_connection(&config)).collect();
         let readers = readers.map_err(|source| OpenError::Sqlite { path: config.path.clone(), source })?;
         let failure = Failure::none();
         let writer = Writer::start(connection, failure.clone())
             .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
-        let readers = Readers::new(readers, failure.clone(), Arc::clone(&lock));
+        let readers = Readers::new(readers, failure.clone(), lock.clone());
         Ok(Self { inner: Arc::new(Inner { readers, writer, failure, config, _lock: lock }) })
     }
 

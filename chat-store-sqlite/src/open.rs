@@ -96,6 +96,23 @@ pub(crate) fn writer_connection(config: &SqliteConfig) -> Result<Connection, Ope
     Ok(connection)
 }
 
+/// Opens a database that another process may have open, as it is.
+pub(crate) fn connection_beside(config: &SqliteConfig) -> Result<Connection, OpenError> {
+    let path = &config.path;
+    if !path.exists() {
+        return Err(OpenError::Missing { path: path.clone() });
+    }
+    let failed = |source| sqlite_error(path, source);
+    let connection = connect(config).map_err(failed)?;
+    check_origin(&connection, path)?;
+    let format = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    if format.map_err(failed)? != i64::try_from(STEPS.len()).unwrap_or(i64::MAX) {
+        return Err(OpenError::Older { path: path.clone() });
+    }
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    Ok(connection)
+}
+
 /// Opens another connection to a database that the writer has opened before. It cannot write.
 pub(crate) fn reader_connection(config: &SqliteConfig) -> Result<Connection, rusqlite::Error> {
     let connection = connect(config)?;

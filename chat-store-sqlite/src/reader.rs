@@ -24,11 +24,11 @@ pub(crate) struct Readers {
 struct Pool {
     idle: Mutex<Vec<Connection>>,
     /// No other process may open the database while a read still runs.
-    _lock: Arc<FileLock>,
+    _lock: Option<Arc<FileLock>>,
 }
 
 impl Readers {
-    pub(crate) fn new(connections: Vec<Connection>, failure: Failure, lock: Arc<FileLock>) -> Self {
+    pub(crate) fn new(connections: Vec<Connection>, failure: Failure, lock: Option<Arc<FileLock>>) -> Self {
         let permits = Arc::new(Semaphore::new(connections.len()));
         Self { permits, pool: Arc::new(Pool { idle: Mutex::new(connections), _lock: lock }), failure }
     }
