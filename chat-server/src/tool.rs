@@ -1,15 +1,61 @@
 //! What operators do with the embedded store, also while a server has it open.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::config::Config;
-use crate::exit::{Code, Failure};
+use anyhow::Context;
+use chat_core::auth::{AuthSettings, PasswordAuth};
+use chat_core::port::Auth;
+use chat_core::time::SystemClock;
+use chat_store_sqlite::{Beside, MaintenanceError, SqliteConfig};
 
-/// Copies the store to `file`.
-pub(crate) async fn backup(_config: &Config, _file: PathBuf) -> Result<(), Failure> {
-    Err(Failure::new(Code::Software, "not possible yet"))
+use crate::config::{Config, StoreKind};
+use crate::exit::{self, Code, Failure};
+use crate::wiring;
+
+/// Copies the store to `file`, which must not exist.
+///
+/// # Errors
+/// There is no store, or the file cannot be written.
+pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<(), Failure> {
+    let store = open(config).await?;
+    store.backup(&file).await.map_err(|error| {
+        let code = match &error {
+            MaintenanceError::Exists(_) | MaintenanceError::Io { .. } => Code::CannotCreate,
+            _ => Code::InputOutput,
+        };
+        Failure::new(code, format!("{:#}", anyhow::Error::from(error)))
+    })?;
+    exit::print(&format!("{} is a complete backup\n", file.display()))
 }
-/// Disables or enables an account.
-pub(crate) async fn user(_config: &Config, _name: &str, _disabled: bool) -> Result<(), Failure> {
-    Err(Failure::new(Code::Software, "not possible yet"))
+
+/// Disables or enables the account called `name`. A server that runs ends its sessions with its next look.
+///
+/// # Errors
+/// There is no store or no such account.
+pub(crate) async fn user(config: &Config, name: &str, disabled: bool) -> Result<(), Failure> {
+    let store = open(config).await?;
+    let auth = PasswordAuth::new(store.accounts(), Arc::new(SystemClock), AuthSettings::default());
+    let auth = auth.context("the settings of accounts do not fit together")?;
+    let found = auth.find_user(name).await.context("the accounts cannot be read")?;
+    let user = found.ok_or_else(|| Failure::new(Code::NoUser, format!("there is no user {name}")))?;
+    let ended = auth.set_disabled(user, disabled).await.context("the account cannot be changed")?;
+    let what = if disabled {
+        format!("{name} is disabled; sessions ended: {}", ended.len())
+    } else {
+        format!("{name} is enabled")
+    };
+    exit::print(&(what + "\n"))
+}
+
+async fn open(config: &Config) -> Result<Beside, Failure> {
+    if config.store != StoreKind::Sqlite {
+        return Err(Failure::new(
+            Code::Usage,
+            "only the store sqlite can be used from outside of the server",
+        ));
+    }
+    let settings = SqliteConfig::new(wiring::database(config));
+    let opened = tokio::task::spawn_blocking(move || Beside::open(settings)).await;
+    opened.context("opening the store was broken off")?.map_err(wiring::store_failure)
 }

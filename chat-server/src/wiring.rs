@@ -117,9 +117,10 @@ pub(crate) fn store_failure(error: OpenError) -> Failure {
         OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
+        | OpenError::Older { .. }
         | OpenError::Damaged { .. }
         | OpenError::Migration { .. } => Code::DataError,
-        _ => Code::CannotCreate,
+        _ => Code::CannotCreate, // missing, or refused by the operating system
     };
     Failure::new(code, format!("{:#}", anyhow::Error::from(error)))
 }

@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
 use chat_core::Chat;
-use chat_transport_ws::Transport;
+use chat_transport_ws::{Rejection, Transport};
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,7 +65,13 @@ async fn socket(State(site): State<Site>, mut request: Request) -> Response {
     };
     let answer = match site.transport.upgrade(&arrival.seat, Some(arrival.peer.ip()), &request) {
         Ok(answer) => answer,
-        Err(rejection) => return rejection.response().map(|()| Body::empty()),
+        Err(rejection) => {
+            if rejection == Rejection::Origin {
+                let peer = arrival.peer.ip();
+                tracing::warn!(event = "origin_refused", %peer, "a page of another origin may not connect");
+            }
+            return rejection.response().map(|()| Body::empty());
+        }
     };
     let upgraded = hyper::upgrade::on(&mut request);
     let Site { transport, chat, tasks, stopping } = site;

@@ -1,0 +1,137 @@
+//! The real binary and its data: the directory, the lock, backups, accounts, and a store that fails.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use chat_testkit::client::TestClient;
+use serde_json::{Value, json};
+use support::Server;
+
+fn registration(username: &str) -> Value {
+    json!({"action": "register", "username": username, "password": "correct horse", "email": "a@example.org"})
+}
+
+fn login(username: &str) -> Value {
+    json!({"action": "login", "username": username, "password": "correct horse"})
+}
+
+/// The output of a command on the server's data, in the server's directory.
+fn tool(server: &Server, arguments: &[&str]) -> support::Ended {
+    let mut builder = Server::with().set("data_dir", server.data_dir().to_str().unwrap());
+    for argument in arguments {
+        builder = builder.arg(*argument);
+    }
+    builder.run()
+}
+
+#[tokio::test]
+async fn data_survive_a_restart_and_belong_to_their_owner_only() {
+    let server = Server::start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    for path in [server.data_dir(), server.data_dir().join("chat.db")] {
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
+    let server = server.kill().again().start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(login("ann")).await;
+}
+
+#[tokio::test]
+async fn the_memory_store_needs_no_directory() {
+    let server = Server::with().set("store", "memory").start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    ann.ok(login("ann")).await;
+    assert!(!server.data_dir().exists());
+}
+
+#[test]
+fn a_directory_in_use_is_named_and_refused() {
+    let server = Server::start();
+    let second = Server::with().set("data_dir", server.data_dir().to_str().unwrap()).try_start();
+    let refused = second.expect_err("the directory is in use");
+    assert_eq!(refused.code, Some(75), "{}", refused.log);
+    assert!(refused.log.contains(&format!("in use by process {}", server.process_id())), "{}", refused.log);
+}
+
+#[test]
+fn data_that_are_no_database_are_refused() {
+    let builder = Server::with();
+    fs::create_dir(builder.directory().join("chat-data")).unwrap();
+    fs::write(builder.directory().join("chat-data/chat.db"), "no database ".repeat(1_000)).unwrap();
+    let refused = builder.try_start().expect_err("the file is no database");
+    assert_eq!(refused.code, Some(65), "{}", refused.log);
+    assert!(refused.log.contains("chat.db is not a database"), "{}", refused.log);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let builder = Server::with().set("data_dir", "occupied/data");
+    fs::write(builder.directory().join("occupied"), "a file").unwrap();
+    let refused = builder.try_start().expect_err("there is a file in the way");
+    assert_eq!(refused.code, Some(73), "{}", refused.log);
+    assert!(refused.log.contains("occupied/data") && refused.log.contains("--data-dir"), "{}", refused.log);
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_server_starts_elsewhere() {
+    let server = Server::start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    let epoch = ann.greeting()["epoch"].clone();
+
+    let target = Server::with();
+    let data = target.directory().join("chat-data");
+    fs::create_dir(&data).unwrap();
+    let file = data.join("chat.db");
+    let done = tool(&server, &["backup", file.to_str().unwrap()]);
+    assert_eq!(done.code, Some(0), "{}", done.log);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o077, 0);
+    let again = tool(&server, &["backup", file.to_str().unwrap()]);
+    assert_eq!(again.code, Some(73), "an existing file is never overwritten: {}", again.log);
+
+    let restored = target.start();
+    let mut ann = TestClient::connect(&restored.socket_url()).await;
+    ann.ok(login("ann")).await;
+    assert_ne!(ann.greeting()["epoch"], epoch, "clients see that it is another history");
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_signed_out_and_kept_out_until_enabled() {
+    let server = Server::start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    ann.ok(login("ann")).await;
+
+    let done = tool(&server, &["user", "disable", "ANN"]);
+    assert_eq!(
+        (done.code, done.output.as_str()),
+        (Some(0), "ANN is disabled; sessions ended: 1"),
+        "{}",
+        done.log
+    );
+    assert_eq!(ann.close_code().await, 4401, "the running server ends the connection");
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    assert_eq!(ann.refused(login("ann")).await, "invalid_credentials");
+
+    let done = tool(&server, &["user", "enable", "ann"]);
+    assert_eq!((done.code, done.output.as_str()), (Some(0), "ann is enabled"), "{}", done.log);
+    ann.ok(login("ann")).await;
+
+    let unknown = tool(&server, &["user", "disable", "nobody"]);
+    assert_eq!(unknown.code, Some(67));
+    assert!(unknown.log.contains("there is no user nobody"), "{}", unknown.log);
+}
+
+#[test]
+fn tools_need_a_database() {
+    let missing = Server::with().arg("backup").arg("copy.db").run();
+    assert_eq!(missing.code, Some(73), "{}", missing.log);
+    assert!(missing.log.contains("there is no database"), "{}", missing.log);
+    let memory = Server::with().set("store", "memory").arg("user").arg("disable").arg("ann").run();
+    assert_eq!(memory.code, Some(64));
+}
