@@ -241,6 +241,12 @@ impl Server {
         Ended { code, output: self.ready_line.clone(), log, directory }
     }
 
+    /// Stops the server and answers everything that it has logged.
+    pub fn into_stopped_log(self) -> String {
+        self.terminate();
+        self.into_ended().log
+    }
+
     /// Asks the public listener for a page.
     pub fn get(&self, path: &str) -> Answer {
         get(self.address, path)

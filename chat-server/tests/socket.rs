@@ -1,0 +1,112 @@
+//! The real binary: how requests become WebSockets, whose address counts, and what the log keeps.
+
+mod support;
+
+use chat_testkit::client::TestClient;
+use serde_json::json;
+use support::{Server, raw};
+
+#[tokio::test]
+async fn the_socket_is_at_ws_and_at_the_root() {
+    let server = Server::start();
+    for path in ["/ws", "/"] {
+        let url = format!("ws://{}{path}", server.address);
+        let mut client = TestClient::connect(&url).await;
+        assert_eq!(client.greeting()["action"], "connected");
+        client.ok(json!({"action": "ping"})).await;
+    }
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn sec_3_requests_that_are_no_upgrades_are_told_so() {
+    let server = Server::start();
+    let plain = server.get("/ws");
+    assert_eq!(plain.status, 426);
+    assert!(plain.head.contains("upgrade: websocket") && plain.head.contains("sec-websocket-version: 13"));
+    let upgrade = |method: &str, version: &str| {
+        let request = format!(
+            "{method} /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        raw(server.address, request.as_bytes()).status
+    };
+    assert_eq!(upgrade("GET", "8"), 426);
+    assert_eq!(upgrade("POST", "13"), 405);
+}
+
+#[tokio::test]
+async fn sec_4_pages_of_other_origins_are_refused_and_logged() {
+    let server = Server::with().set("allowed_origins", "https://app.example.org").start();
+    let url = server.socket_url();
+    let own = format!("http://{}", server.address);
+    for allowed in [own.as_str(), "https://app.example.org"] {
+        assert!(TestClient::connect_with(&url, &[("origin", allowed)]).await.is_ok(), "{allowed}");
+    }
+    for refused in
+        ["https://evil.example", "null", "http://app.example.org", "https://app.example.org.evil.example"]
+    {
+        let answer = TestClient::connect_with(&url, &[("origin", refused)]).await;
+        assert_eq!(answer.err(), Some(403), "{refused}");
+    }
+    assert!(server.log().contains("origin_refused"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn sec_11_the_address_that_a_trusted_proxy_names_is_limited() {
+    let server = Server::with().set("limit_address_connections", "1").start();
+    let url = server.socket_url();
+    let from = async |address: &str| TestClient::connect_with(&url, &[("x-forwarded-for", address)]).await;
+    let _first = from("203.0.113.9").await.unwrap();
+    assert_eq!(from("203.0.113.9").await.err(), Some(429));
+    assert_eq!(
+        from("198.51.100.1, 203.0.113.9").await.err(),
+        Some(429),
+        "what the client wrote has no effect"
+    );
+    let _other = from("203.0.113.10").await.unwrap();
+}
+
+#[tokio::test]
+async fn sec_11_others_cannot_name_an_address() {
+    let server =
+        Server::with().set("limit_address_connections", "1").set("trusted_proxies", "192.0.2.1").start();
+    let url = server.socket_url();
+    let from = async |address: &str| TestClient::connect_with(&url, &[("x-forwarded-for", address)]).await;
+    let _first = from("203.0.113.9").await.unwrap();
+    let _second = from("203.0.113.9").await.unwrap();
+}
+
+#[tokio::test]
+async fn sec_86_logs_contain_no_passwords_tokens_addresses_or_messages() {
+    for format in ["text", "json"] {
+        let server = Server::with().set("log_level", "trace").set("log_format", format).start();
+        let mut client = TestClient::connect(&server.socket_url()).await;
+        let (password, email) = ("canary-password-7", "canary-mail@example.org");
+        let register = json!({"action": "register", "username": "ann", "password": password, "email": email});
+        client.ok(register).await;
+        let wrong = json!({"action": "login", "username": "ann", "password": "canary-wrong-7"});
+        client.refused(wrong).await;
+        let granted = client.ok(json!({"action": "login", "username": "ann", "password": password})).await;
+        let room = client.ok(json!({"action": "create_room", "room_name": "Harbour"})).await;
+        let message =
+            json!({"action": "send_room_message", "room_id": room["room_id"], "content": "canary-text-7"});
+        client.ok(message).await;
+        client.refused(json!({"action": "authenticate", "token": "canary-token-7"})).await;
+        client.send_text("canary-garbage-7").await;
+        client.ok(json!({"action": "logout"})).await;
+        client.close().await;
+
+        let log = server.into_stopped_log();
+        assert!(log.contains("login_succeeded") && log.contains("login_failed"), "sec_87: {log}");
+        let secrets = [granted["token"].as_str().unwrap(), granted["refresh_token"].as_str().unwrap()];
+        for secret in ["canary", "correct horse"].into_iter().chain(secrets) {
+            assert!(!log.contains(secret), "{secret} is in the log");
+        }
+        if format == "json" {
+            for line in log.lines() {
+                assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "{line}");
+            }
+        }
+    }
+}
