@@ -10,6 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
+use crate::domain::Status;
 use crate::hub::DisconnectReason;
 use crate::id::UserId;
 use crate::time::Timestamp;
@@ -80,7 +81,11 @@ async fn clean_up(engine: Arc<Engine>) {
 
 async fn record_connected(engine: Arc<Engine>) {
     let now = engine.clock.now();
-    let seen = engine.hub.connected_users().into_iter().map(|user| (user, now)).collect();
+    let users = engine.hub.connected_users();
+    let statuses = engine.hub.statuses(users.clone());
+    // Whoever wants to look offline was last seen when they began to.
+    let shown = users.into_iter().zip(statuses).filter(|(_, status)| *status != Status::Offline);
+    let seen = shown.map(|(user, _)| (user, now)).collect();
     record_seen(&engine, seen).await;
 }
 
