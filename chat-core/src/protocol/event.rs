@@ -10,6 +10,7 @@ use super::VERSION;
 use super::reply::{PresenceView, seconds};
 use crate::domain::{
     ClientId, Content, Conversation, Entry, EntryBody, MessageKind, Pair, Role, RoomName, Seq, Topic,
+    Visibility,
 };
 use crate::hub::Frame;
 use crate::id::{ConversationId, EntryId, UserId};
@@ -163,6 +164,8 @@ pub enum Push {
     },
     /// A user has read up to an entry.
     ReadMarker(ReadMarker),
+    /// The receiver may join a room now.
+    Invitation(Invitation),
     /// The access token ends soon: refresh it and `authenticate`.
     TokenExpiring {
         /// When, in seconds from now.
@@ -205,6 +208,21 @@ pub struct ReadMarker {
     pub user_id: UserId,
     /// Up to which entry. Named so that it is not taken for the number of an entry of the log.
     pub read_seq: Seq,
+}
+
+/// An invitation to a room, for the devices of the one invited; the lists of rooms show it until it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Invitation {
+    /// The room.
+    pub room_id: ConversationId,
+    /// Its name.
+    pub room_name: RoomName,
+    /// Its topic; may be empty.
+    pub topic: Topic,
+    /// Who may find and join it.
+    pub visibility: Visibility,
+    /// Who invites.
+    pub invited_by: UserId,
 }
 
 /// The greeting.

@@ -36,6 +36,8 @@ async fn sec_33_a_private_room_does_not_exist_for_others() {
     assert_eq!(absent, hidden);
     assert_eq!(absent, malformed);
     ann.ok(json!({"action": "invite_member", "room_id": room, "user_id": bob.user_id})).await;
+    let invitation = bob.push("invitation").await;
+    assert_eq!((&invitation["room_id"], &invitation["room_name"]), (&json!(room), &json!("secret")));
     let mine = bob.ok(json!({"action": "list_rooms"})).await;
     assert_eq!(
         (&mine["rooms"][0]["membership"], &mine["rooms"][0]["invited_by"]),

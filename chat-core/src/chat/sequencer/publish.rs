@@ -4,9 +4,10 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use crate::chat::engine::Engine;
-use crate::domain::{Conversation, Entry, EntryBody, Event};
-use crate::port::{LiveEntry, Membership, Publication};
-use crate::protocol::{EntryContext, entry_push};
+use crate::domain::{Conversation, ConversationKind, Entry, EntryBody, Event};
+use crate::port::{EphemeralTarget, LiveEntry, Membership, Publication};
+use crate::protocol::event::Invitation;
+use crate::protocol::{EntryContext, Push, entry_push};
 
 /// Hands durable entries to the hub.
 pub(super) fn publish(engine: &Engine, conversation: &Conversation, entries: &[Arc<Entry>], is_ours: bool) {
@@ -19,6 +20,24 @@ pub(super) fn publish(engine: &Engine, conversation: &Conversation, entries: &[A
         member_count: conversation.member_count,
         is_ours,
     });
+    if is_ours {
+        entries.iter().for_each(|entry| tell_invitee(engine, conversation, entry));
+    }
+}
+
+/// Who is invited is no member yet and gets no entry: their devices are told beside the log.
+fn tell_invitee(engine: &Engine, conversation: &Conversation, entry: &Entry) {
+    let EntryBody::Event(Event::Invited { user }) = &entry.body else { return };
+    let ConversationKind::Room { name, topic, visibility } = &conversation.kind else { return };
+    let invitation = Invitation {
+        room_id: conversation.id,
+        room_name: name.clone(),
+        topic: topic.clone(),
+        visibility: *visibility,
+        invited_by: entry.by,
+    };
+    let target = EphemeralTarget::User { user: *user, but: None };
+    engine.hub.signal(target, Push::Invitation(invitation).encode());
 }
 
 /// Entries as the hub takes them, each encoded once.

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::domain::{
     Conversation, ConversationKind, Entry, EntryBody, Event, Head, Member, MemberState, Message, MessageKind,
-    Pair, Presence, Profile, Role, Seq, SessionInfo, Status, Visibility,
+    Pair, Presence, Profile, Role, RoomName, Seq, SessionInfo, Status, Topic, Visibility,
 };
 use crate::hub::Frame;
 use crate::id::{ConversationId, EntryId, SessionId, UserId};
 use crate::limits::Limits;
 use crate::port::{Grant, Identity, MessagePage, MyConversation, Unread};
-use crate::protocol::event::{Connected, ConversationKey, ReadMarker, Typing};
+use crate::protocol::event::{Connected, ConversationKey, Invitation, ReadMarker, Typing};
 use crate::protocol::reply::{self, success};
 use crate::protocol::{
     ActionError, Code, EntryContext, Envelope, Push, RequestId, UnauthenticatedReason, entry_push, failure,
@@ -359,6 +359,17 @@ pub(super) fn pushes() -> Vec<(&'static str, Frame)> {
         (
             "read_marker",
             Push::ReadMarker(ReadMarker { conversation: room, user_id: ALICE, read_seq: seq(8) }).encode(),
+        ),
+        (
+            "invitation",
+            Push::Invitation(Invitation {
+                room_id: ROOM,
+                room_name: RoomName::new("Plaza").unwrap(),
+                topic: Topic::new("").unwrap(),
+                visibility: Visibility::Private,
+                invited_by: ALICE,
+            })
+            .encode(),
         ),
         ("token_expiring", Push::TokenExpiring { expires_in: Duration::from_secs(60) }.encode()),
         ("keep", Push::Keep.encode()),
