@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chat_core::memory::MemoryStore;
 use chat_core::port::{AccountStore, RoomStore};
 use chat_testkit::Harness;
+use chat_testkit::model::{self, Effort};
 
 /// Makes stores that keep nothing across a restart.
 struct Memory;
@@ -34,3 +35,13 @@ impl Harness<dyn AccountStore> for Memory {
 
 chat_testkit::room_store_tests!(Memory);
 chat_testkit::account_store_tests!(Memory);
+
+#[test]
+fn two_memory_stores_agree_about_rooms() {
+    model::run_rooms(|| Memory, Effort::default());
+}
+
+#[test]
+fn two_memory_stores_agree_about_accounts() {
+    model::run_accounts(|| Memory, Effort::default());
+}

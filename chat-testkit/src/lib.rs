@@ -7,6 +7,7 @@ pub mod auth;
 pub mod client;
 pub mod double;
 pub mod harness;
+pub mod model;
 pub mod presence_hub;
 pub mod room_store;
 pub mod suite;

@@ -43,17 +43,19 @@ pub fn failing<S, F: Future<Output = S>>(cases: &[Case<S>], start: impl Fn() -> 
     cases.iter().filter(fails).map(|case| case.name).collect()
 }
 
-/// Each case has a runtime of its own, so that nothing of one case outlives it.
 fn run_case<S, F: Future<Output = S>>(case: &Case<S>, start: impl FnOnce() -> F) {
+    block_on(case.name, async { (case.run)(start().await).await });
+}
+
+/// Runs `future` on a runtime of its own, so that nothing of it outlives it, for at most [`CASE_DEADLINE`].
+pub(crate) fn block_on(name: &str, future: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a test may start threads");
-    let outcome = runtime.block_on(async {
-        tokio::time::timeout(CASE_DEADLINE, async { (case.run)(start().await).await }).await
-    });
-    assert!(outcome.is_ok(), "{} hangs", case.name);
+    let outcome = runtime.block_on(async { tokio::time::timeout(CASE_DEADLINE, future).await });
+    assert!(outcome.is_ok(), "{name} hangs");
 }
 
 /// Defines `CASES` and the exported macro that makes a test of each case, from one list.

@@ -15,6 +15,7 @@ use chat_core::port::{
     SessionTokens, TokenHash, UsernameKeys,
 };
 use chat_core::time::Timestamp;
+use chat_testkit::model::{self, Effort};
 use chat_testkit::{Harness, account_store, suite};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -74,6 +75,20 @@ fn every_lie_is_found_out() {
     for (lie, case) in LIES {
         let failing = suite::failing(account_store::CASES, || account_store::start(LyingHarness(*lie)));
         assert!(failing.contains(case), "{lie:?} is not found out by {case}, only by {failing:?}");
+    }
+}
+
+#[test]
+fn the_model_test_finds_lies_out_as_well() {
+    let lies = [
+        Lie::NamesAreNotUnique,
+        Lie::OldAccessTokenStays,
+        Lie::RevocationsAreShortLived,
+        Lie::ForgetsOnRestart,
+    ];
+    for lie in lies {
+        let run = || model::run_accounts(|| LyingHarness(lie), Effort::default());
+        assert!(std::panic::catch_unwind(run).is_err(), "{lie:?} is not found out");
     }
 }
 

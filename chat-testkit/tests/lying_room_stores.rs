@@ -16,6 +16,7 @@ use chat_core::port::{
     Append, Appended, Creation, EntryPage, EntryRange, MembershipPage, MessageAnchor, MessagePage,
     MessageQuery, MyConversation, NewConversation, RoomQuery, RoomStore, Standing, Unread,
 };
+use chat_testkit::model::{self, Effort};
 use chat_testkit::{Harness, room_store, suite};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,16 @@ fn every_lie_is_found_out() {
     for (lie, case) in LIES {
         let failing = suite::failing(room_store::CASES, || room_store::start(LyingHarness(*lie)));
         assert!(failing.contains(case), "{lie:?} is not found out by {case}, only by {failing:?}");
+    }
+}
+
+#[test]
+fn the_model_test_finds_lies_out_as_well() {
+    let lies =
+        [Lie::DuplicateAccepted, Lie::HasMoreWhenThePageIsFull, Lie::ReadGoesBack, Lie::ForgetsOnRestart];
+    for lie in lies {
+        let run = || model::run_rooms(|| LyingHarness(lie), Effort::default());
+        assert!(std::panic::catch_unwind(run).is_err(), "{lie:?} is not found out");
     }
 }
 
