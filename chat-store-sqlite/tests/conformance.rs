@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chat_core::port::{AccountStore, RoomStore};
 use chat_store_sqlite::{SqliteConfig, SqliteStore};
 use chat_testkit::Harness;
+use chat_testkit::model::{self, Effort};
 use tempfile::TempDir;
 
 struct Database(TempDir);
@@ -45,3 +46,13 @@ impl Harness<dyn AccountStore> for Database {
 
 chat_testkit::room_store_tests!(Database::new());
 chat_testkit::account_store_tests!(Database::new());
+
+#[test]
+fn random_calls_about_rooms_are_answered_as_by_the_memory_store() {
+    model::run_rooms(Database::new, Effort::default());
+}
+
+#[test]
+fn random_calls_about_accounts_are_answered_as_by_the_memory_store() {
+    model::run_accounts(Database::new, Effort::default());
+}

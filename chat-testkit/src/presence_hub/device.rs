@@ -12,7 +12,7 @@ use chat_core::time::Timestamp;
 use crate::random;
 
 /// How long frames may take to arrive, or presence to settle.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Members of the conversations of these tests: few, so that presence is pushed.
 pub(crate) const MEMBERS: u32 = 5;
