@@ -27,10 +27,10 @@ CREATE TABLE conversations (
 CREATE UNIQUE INDEX conversations_by_pair ON conversations (low, high) WHERE kind = 2;
 CREATE INDEX conversations_open_to_all ON conversations (id, name_folded) WHERE kind = 0 AND member_count > 0;
 
--- The logs. A conversation's head is its last row here and stored nowhere else,
--- so that a message touches no other table. Rows of one conversation lie side by
--- side in both trees, so that a batch of them touches few pages; for the same reason
--- the key is a small integer, and is not checked against `conversations`.
+-- The logs. A conversation's head is its last row here and stored nowhere else, so
+-- that a message touches no other table. Rows of one conversation lie side by side,
+-- so that a batch of them touches few pages; for the same reason the key is a small
+-- integer, and is not checked against `conversations`.
 CREATE TABLE entries (
     conversation    INTEGER NOT NULL, -- conversations.key
     seq             INTEGER NOT NULL, -- 1, 2, 3, …
@@ -49,7 +49,13 @@ CREATE TABLE entries (
     PRIMARY KEY (conversation, seq)
 ) STRICT, WITHOUT ROWID;
 
-CREATE UNIQUE INDEX entries_by_id ON entries (conversation, id);
+-- The ids of each log up to the last number that 64 divides; above it ids are looked up in `entries`.
+CREATE TABLE entry_ids (
+    conversation INTEGER NOT NULL,
+    id           BLOB    NOT NULL,
+    seq          INTEGER NOT NULL,
+    PRIMARY KEY (conversation, id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE members (
     conversation BLOB    NOT NULL REFERENCES conversations (id),

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::column::{get, integer};
 use crate::error::{Work, WorkError};
 use crate::log::{self, LogKey, Stretch};
-use crate::member;
+use crate::{entry, member};
 
 macro_rules! select_conversations {
     ($rest:literal) => {
@@ -33,25 +33,25 @@ struct Stored {
 }
 
 /// Creates a conversation; see the port for the contract.
-pub(crate) fn create(connection: &Connection, new: NewConversation) -> Work<Creation> {
-    if let Some(existing) = existing(connection, &new)? {
+pub(crate) fn create(connection: &Connection, new: &NewConversation) -> Work<Creation> {
+    if let Some(existing) = existing(connection, new)? {
         return Ok(Creation::Existing(existing.conversation));
     }
-    let key = insert(connection, &new)?;
+    let key = insert(connection, new)?;
     let draft = Draft {
         id: new.entry_id,
         by: new.created_by,
         timestamp: new.created_at,
         body: EntryBody::Event(Event::Created),
     };
-    let entry = draft.at(new.id, Head::default());
-    log::insert(connection, key, &entry)?;
+    let first = draft.at(new.id, Head::default());
+    entry::insert_event(connection, key, &first, &Event::Created)?;
     let first_members = match &new.kind {
         ConversationKind::Room { .. } => vec![(new.created_by, Role::Owner)],
         ConversationKind::Private(pair) => pair.users().map(|user| (user, Role::Member)).to_vec(),
     };
     for (user, role) in &first_members {
-        member::store(connection, new.id, &Member::by_creation(*user, *role, entry.seq))?;
+        member::store(connection, new.id, &Member::by_creation(*user, *role, first.seq))?;
     }
     add_members(connection, new.id, integer(first_members.len() as u64))?;
     let created = load(connection, new.id)?;

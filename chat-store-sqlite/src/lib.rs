@@ -55,6 +55,8 @@ mod beside;
 mod column;
 mod config;
 mod conversation;
+mod entry;
+mod entry_ids;
 mod error;
 mod failure;
 mod log;
@@ -150,7 +152,7 @@ impl SqliteStore {
 
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Work<T> + Send + 'static,
+        work: impl Fn(&Connection) -> Work<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.write_sized(Size::default(), work).await
     }
@@ -158,7 +160,7 @@ impl SqliteStore {
     async fn write_sized<T: Send + 'static>(
         &self,
         size: Size,
-        work: impl FnOnce(&Connection) -> Work<T> + Send + 'static,
+        work: impl Fn(&Connection) -> Work<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.inner.writer.write(size, work).await
     }

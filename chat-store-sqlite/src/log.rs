@@ -1,35 +1,21 @@
-//! The log: appending entries and reading them. What an event does to members is in `member`.
+//! The log: appending entries and reading them. How an entry becomes a row is in `entry`; what
+//! an event does to members is in `member`.
 
 use chat_core::domain::{
-    ClientId, Content, Draft, Entry, EntryBody, Event, Head, Message, MessageKind, RoomName, Seq, Topic,
+    Draft, Entry, EntryBody, Event, Head, Seq,
 };
 use chat_core::id::{ConversationId, EntryId, UserId};
 use chat_core::port::{Append, Appended, EntryPage, EntryRange, MessageAnchor, MessagePage, MessageQuery};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::column::{get, integer, role_code};
+use crate::column::{get, integer};
+use crate::entry::{self, select_entries};
+use crate::entry_ids::RecentIds;
 use crate::error::{Work, WorkError};
 use crate::{conversation, member};
 
 /// The key of a conversation's rows in `entries`.
 pub(crate) type LogKey = i64;
-
-/// Kinds below this are messages.
-macro_rules! first_event {
-    () => {
-        "16"
-    };
-}
-
-macro_rules! select_entries {
-    ($rest:expr) => {
-        concat!(
-            "SELECT seq, id, author, sent_at, messages_so_far, kind, client_id, subject, role, name, topic, content \
-             FROM entries WHERE conversation = ?1 AND ",
-            $rest
-        )
-    };
-}
 
 /// Which messages to count, and how far.
 pub(crate) struct Stretch {
@@ -46,7 +32,7 @@ pub(crate) fn append(
     connection: &Connection,
     conversation: ConversationId,
     expected: Head,
-    drafts: Vec<Draft>,
+    drafts: &[Draft],
 ) -> Work<Append> {
     let Some((key, mut head)) = key_and_head(connection, conversation)? else {
         return Err(WorkError::damaged("append to an unknown conversation"));
@@ -54,21 +40,27 @@ pub(crate) fn append(
     if head != expected {
         return Ok(Append::Conflict(head));
     }
+    let mut ids = RecentIds::read(connection, key, head.seq)?;
+    let mut messages = connection.prepare_cached(entry::INSERT_MESSAGE)?;
     let mut appended = Vec::with_capacity(drafts.len());
     for draft in drafts {
-        let entry = draft.at(conversation, head);
-        if !insert(connection, key, &entry)? {
-            let stored = entry_by_id(connection, key, conversation, entry.id)?
-                .ok_or_else(|| WorkError::damaged("an entry is in the index and not in the log"))?;
-            appended.push(Appended::Duplicate(stored));
+        if let Some(seq) = ids.find(draft.id)? {
+            appended.push(Appended::Duplicate(entry_at(connection, key, conversation, seq)?));
             continue;
         }
-        if let EntryBody::Event(event) = &entry.body {
-            project(connection, &entry, event)?;
+        let entry = draft.clone().at(conversation, head);
+        match &entry.body {
+            EntryBody::Message(message) => entry::insert_message(&mut messages, key, &entry, message)?,
+            EntryBody::Event(event) => {
+                entry::insert_event(connection, key, &entry, event)?;
+                project(connection, &entry, event)?;
+            }
         }
+        ids.push(entry.id);
         head = entry.head();
         appended.push(Appended::New(entry));
     }
+    ids.index_full_blocks(connection)?;
     Ok(Append::Done(appended))
 }
 
@@ -97,81 +89,23 @@ pub(crate) fn head(connection: &Connection, key: LogKey) -> Work<Head> {
     Ok(Head { seq: get(row, 0)?, messages: get(row, 1)? })
 }
 
-/// Inserts an entry. `false` if the log has one with its id; then nothing happens.
-pub(crate) fn insert(connection: &Connection, key: LogKey, entry: &Entry) -> Work<bool> {
-    let inserted = match &entry.body {
-        EntryBody::Message(message) => insert_message(connection, key, entry, message)?,
-        EntryBody::Event(event) => insert_event(connection, key, entry, event)?,
-    };
-    Ok(inserted == 1)
-}
-
-fn insert_message(
-    connection: &Connection,
-    key: LogKey,
-    entry: &Entry,
-    message: &Message,
-) -> Result<usize, rusqlite::Error> {
-    let sql = "INSERT INTO entries (conversation, seq, id, author, sent_at, messages_so_far, kind, client_id, content)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (conversation, id) DO NOTHING";
-    connection.prepare_cached(sql)?.execute(params![
-        key,
-        integer(entry.seq.get()),
-        entry.id.as_bytes(),
-        entry.by.as_bytes(),
-        entry.timestamp.unix_ms(),
-        integer(entry.messages_so_far),
-        message_code(message.kind),
-        message.client_id.as_ref().map(ClientId::as_str),
-        message.content.as_str(),
-    ])
-}
-
-fn insert_event(
-    connection: &Connection,
-    key: LogKey,
-    entry: &Entry,
-    event: &Event,
-) -> Result<usize, rusqlite::Error> {
-    let (role, name, topic) = match event {
-        Event::RoleChanged { role, .. } => (Some(role_code(*role)), None, None),
-        Event::Updated { name, topic } => (None, name.as_ref(), topic.as_ref()),
-        Event::Created
-        | Event::Invited { .. }
-        | Event::Joined { .. }
-        | Event::Left { .. }
-        | Event::Removed { .. }
-        | Event::Banned { .. }
-        | Event::Unbanned { .. } => (None, None, None),
-    };
-    let sql = "INSERT INTO entries (conversation, seq, id, author, sent_at, messages_so_far, kind, subject, role, \
-               name, topic) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
-               ON CONFLICT (conversation, id) DO NOTHING";
-    connection.prepare_cached(sql)?.execute(params![
-        key,
-        integer(entry.seq.get()),
-        entry.id.as_bytes(),
-        entry.by.as_bytes(),
-        entry.timestamp.unix_ms(),
-        integer(entry.messages_so_far),
-        event_code(event),
-        event.user().as_ref().map(UserId::as_bytes),
-        role,
-        name.map(RoomName::as_str),
-        topic.map(Topic::as_str),
-    ])
-}
-
 /// The entry with this id.
-pub(crate) fn entry_by_id(
+pub(crate) fn entry_with_id(
     connection: &Connection,
-    key: LogKey,
     conversation: ConversationId,
     id: EntryId,
 ) -> Work<Option<Entry>> {
-    let mut statement = connection.prepare_cached(select_entries!("id = ?2"))?;
-    let mut rows = statement.query(params![key, id.as_bytes()])?;
-    rows.next()?.map(|row| read_entry(row, conversation)).transpose()
+    let Some((key, head)) = key_and_head(connection, conversation)? else { return Ok(None) };
+    let seq = RecentIds::read(connection, key, head.seq)?.find(id)?;
+    seq.map(|seq| entry_at(connection, key, conversation, seq)).transpose()
+}
+
+/// The entry with this number, which is there.
+fn entry_at(connection: &Connection, key: LogKey, conversation: ConversationId, seq: Seq) -> Work<Entry> {
+    let mut statement = connection.prepare_cached(select_entries!("seq = ?2"))?;
+    let mut rows = statement.query([key, integer(seq.get())])?;
+    let row = rows.next()?;
+    entry::read(row.ok_or_else(|| WorkError::damaged(format!("a log has no entry {seq}")))?, conversation)
 }
 
 /// A stretch of the log.
@@ -212,11 +146,7 @@ pub(crate) fn messages(
         MessageAnchor::Newest { offset } => message_before(connection, key, upto, offset)?,
         MessageAnchor::Before(seq) => message_before(connection, key, upto.min(seq.previous()), 0)?,
         MessageAnchor::After(seq) => {
-            let sql = select_entries!(concat!(
-                "seq >= ?2 AND seq <= ?3 AND kind < ",
-                first_event!(),
-                " ORDER BY seq LIMIT ?4"
-            ));
+            let sql = select_entries!("seq >= ?2 AND seq <= ?3 AND kind < 16 ORDER BY seq LIMIT ?4");
             let first = query.from.max(seq.next());
             let bounds = params![key, integer(first.get()), integer(upto.get()), fetched];
             page.fill(connection, conversation, sql, bounds)?;
@@ -224,11 +154,7 @@ pub(crate) fn messages(
         }
     };
     if let Some(newest) = newest {
-        let sql = select_entries!(concat!(
-            "seq >= ?2 AND seq <= ?3 AND kind < ",
-            first_event!(),
-            " ORDER BY seq DESC LIMIT ?4"
-        ));
+        let sql = select_entries!("seq >= ?2 AND seq <= ?3 AND kind < 16 ORDER BY seq DESC LIMIT ?4");
         let bounds = params![key, integer(query.from.get()), integer(newest.get()), fetched];
         page.fill(connection, conversation, sql, bounds)?;
         page.entries.reverse();
@@ -243,13 +169,8 @@ pub(crate) fn newest_message(
     conversation: ConversationId,
     (from, head): (Seq, Head),
 ) -> Work<Option<Entry>> {
-    let Some(seq) = message_before(connection, key, head.seq, 0)? else { return Ok(None) };
-    if seq < from {
-        return Ok(None);
-    }
-    let mut statement = connection.prepare_cached(select_entries!("seq = ?2"))?;
-    let mut rows = statement.query([key, integer(seq.get())])?;
-    rows.next()?.map(|row| read_entry(row, conversation)).transpose()
+    let newest = message_before(connection, key, head.seq, 0)?.filter(|seq| *seq >= from);
+    newest.map(|seq| entry_at(connection, key, conversation, seq)).transpose()
 }
 
 /// The number of the newest message up to `top` when the newest `offset` of them are skipped.
@@ -303,11 +224,8 @@ pub(crate) fn messages_by_others(
     user: UserId,
     Stretch { after, limit, bound }: Stretch,
 ) -> Work<u64> {
-    let sql = concat!(
-        "SELECT author FROM entries WHERE conversation = ?1 AND seq > ?2 AND kind < ",
-        first_event!(),
-        " ORDER BY seq LIMIT ?3"
-    );
+    let sql =
+        "SELECT author FROM entries WHERE conversation = ?1 AND seq > ?2 AND kind < 16 ORDER BY seq LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([key, integer(after.get()), integer(limit)])?;
     let mut others = 0;
@@ -345,7 +263,7 @@ impl Page {
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query(bounds)?;
         while let Some(row) = rows.next()? {
-            let entry = read_entry(row, conversation)?;
+            let entry = entry::read(row, conversation)?;
             let bytes = entry.body.content_bytes();
             let is_too_much = bytes > self.bytes_left && !self.entries.is_empty();
             if self.entries.len() >= self.limit || is_too_much {
@@ -356,67 +274,5 @@ impl Page {
             self.entries.push(entry);
         }
         Ok(())
-    }
-}
-
-/// Reads a row of [`select_entries`].
-fn read_entry(row: &Row<'_>, conversation: ConversationId) -> Work<Entry> {
-    Ok(Entry {
-        conversation,
-        seq: get(row, 0)?,
-        id: get(row, 1)?,
-        by: get(row, 2)?,
-        timestamp: get(row, 3)?,
-        messages_so_far: get(row, 4)?,
-        body: read_body(row)?,
-    })
-}
-
-fn read_body(row: &Row<'_>) -> Work<EntryBody> {
-    let message = |kind| -> Work<EntryBody> {
-        let client_id = get::<Option<String>>(row, 6)?.map(ClientId::new).transpose()?;
-        Ok(EntryBody::Message(Message { content: Content::new(get::<String>(row, 11)?)?, kind, client_id }))
-    };
-    let user = || get::<UserId>(row, 7);
-    let event = match get::<i64>(row, 5)? {
-        0 => return message(MessageKind::Text),
-        1 => return message(MessageKind::Image),
-        2 => return message(MessageKind::File),
-        16 => Event::Created,
-        17 => Event::Invited { user: user()? },
-        18 => Event::Joined { user: user()? },
-        19 => Event::Left { user: user()? },
-        20 => Event::Removed { user: user()? },
-        21 => Event::Banned { user: user()? },
-        22 => Event::Unbanned { user: user()? },
-        23 => Event::RoleChanged { user: user()?, role: get(row, 8)? },
-        24 => Event::Updated {
-            name: get::<Option<String>>(row, 9)?.map(RoomName::new).transpose()?,
-            topic: get::<Option<String>>(row, 10)?.map(Topic::new).transpose()?,
-        },
-        other => return Err(WorkError::damaged(format!("{other} is no kind of entry"))),
-    };
-    Ok(EntryBody::Event(event))
-}
-
-fn message_code(kind: MessageKind) -> i64 {
-    match kind {
-        MessageKind::Text => 0,
-        MessageKind::Image => 1,
-        MessageKind::File => 2,
-    }
-}
-
-fn event_code(event: &Event) -> i64 {
-    match event {
-        Event::Created => 16,
-        Event::Invited { .. } => 17,
-        Event::Joined { .. } => 18,
-        Event::Left { .. } => 19,
-        Event::Removed { .. } => 20,
-        Event::Banned { .. } => 21,
-        Event::Unbanned { .. } => 22,
-        Event::RoleChanged { .. } => 23,
-        Event::Updated { .. } => 24,
     }
 }

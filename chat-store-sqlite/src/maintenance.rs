@@ -106,6 +106,13 @@ fn findings(connection: &Connection) -> Result<Vec<String>, rusqlite::Error> {
          JOIN conversations c ON c.key = e.conversation WHERE e.entries <> e.head LIMIT 100",
     )?;
     collect(
+        "SELECT 'conversation ' || lower(hex(c.id)) || ' does not find its entries by their ids' \
+         FROM (SELECT conversation, max(seq) / 64 * 64 AS indexed FROM entries GROUP BY conversation) e \
+         JOIN conversations c ON c.key = e.conversation \
+         WHERE indexed <> (SELECT count(*) FROM entry_ids i JOIN entries f ON f.conversation = i.conversation \
+           AND f.seq = i.seq AND f.id = i.id WHERE i.conversation = e.conversation) LIMIT 100",
+    )?;
+    collect(
         "SELECT 'conversation ' || lower(hex(id)) || ' counts its members wrongly' FROM conversations c \
          WHERE member_count <> (SELECT count(*) FROM members m WHERE m.conversation = c.id AND m.state = 0) LIMIT 100",
     )?;

@@ -27,7 +27,7 @@ impl RoomStore for SqliteStore {
     }
 
     async fn create(&self, new: NewConversation) -> Result<Creation, StoreError> {
-        self.write(move |connection| conversation::create(connection, new)).await
+        self.write(move |connection| conversation::create(connection, &new)).await
     }
 
     async fn conversation(&self, conversation: ConversationId) -> Result<Option<Conversation>, StoreError> {
@@ -42,16 +42,12 @@ impl RoomStore for SqliteStore {
     ) -> Result<Append, StoreError> {
         let bytes = drafts.iter().map(|draft| ENTRY_BYTES + draft.body.content_bytes()).sum();
         let size = Size { entries: drafts.len(), bytes };
-        self.write_sized(size, move |connection| log::append(connection, conversation, expected, drafts))
+        self.write_sized(size, move |connection| log::append(connection, conversation, expected, &drafts))
             .await
     }
 
     async fn entry(&self, conversation: ConversationId, id: EntryId) -> Result<Option<Entry>, StoreError> {
-        self.read(move |connection| match conversation::key_of(connection, conversation)? {
-            Some(key) => log::entry_by_id(connection, key, conversation, id),
-            None => Ok(None),
-        })
-        .await
+        self.read(move |connection| log::entry_with_id(connection, conversation, id)).await
     }
 
     async fn entries(

@@ -142,3 +142,30 @@ async fn unread_counts_messages_by_others() {
     let mine = store.my_conversations(user(2), list).await.unwrap();
     assert_eq!(mine[0].unread, Unread::Exactly(3));
 }
+
+#[tokio::test]
+async fn every_id_is_found_and_told_as_a_duplicate_wherever_it_is_in_the_log() {
+    let place = Place::new();
+    let store = place.open();
+    let room = room(&store, user(1)).await;
+    let mut drafts = Vec::new();
+    // Batches that end before, at and behind every border of the index.
+    for size in [1, 61, 1, 1, 2, 64, 63, 5, 64, 1, 7] {
+        let batch: Vec<_> = (0..size).map(|_| message(user(1), &format!("{}", drafts.len()))).collect();
+        send(&store, room, batch.clone()).await;
+        drafts.extend(batch);
+        let before = head(&store, room).await;
+        for repeated in drafts.chunks(64) {
+            let again = store.append(room, before, repeated.to_vec()).await.unwrap();
+            let Append::Done(appended) = again else { panic!("{again:?}") };
+            for (draft, appended) in repeated.iter().zip(appended) {
+                assert!(matches!(appended, Appended::Duplicate(entry) if entry.is_same_as(draft)));
+            }
+        }
+        assert_eq!(head(&store, room).await, before);
+    }
+    for draft in &drafts {
+        assert!(store.entry(room, draft.id).await.unwrap().unwrap().is_same_as(draft));
+    }
+    assert_eq!(store.check_integrity().await.unwrap(), Vec::<String>::new());
+}

@@ -1,0 +1,80 @@
+//! From an entry's id to its number.
+//!
+//! Ids are in no order: an index over them changes a page of its own for almost every entry, which costs
+//! more than the entry. So the ids of a log enter the index by the block, sorted, when the block's last
+//! entry is appended; the ids of the entries above are looked up in the log itself. What is in the index
+//! follows from the head alone.
+
+use chat_core::domain::Seq;
+use chat_core::id::EntryId;
+use rusqlite::{CachedStatement, Connection, params};
+
+use crate::column::{get, integer};
+use crate::error::{Work, WorkError};
+use crate::log::LogKey;
+
+/// Entries of a block. More of them make the index cheaper and the look into the log dearer.
+const BLOCK: u64 = 64;
+
+/// The ids of a log that are not in the index.
+pub(crate) struct RecentIds<'connection> {
+    key: LogKey,
+    /// Finds an id in the index.
+    lookup: CachedStatement<'connection>,
+    /// The last entry whose id is in the index.
+    indexed: Seq,
+    /// Those of the entries above, in their order.
+    ids: Vec<EntryId>,
+}
+
+impl<'connection> RecentIds<'connection> {
+    /// Reads those of a log with this head.
+    pub(crate) fn read(connection: &'connection Connection, key: LogKey, head: Seq) -> Work<Self> {
+        let indexed = Seq::new(head.get() / BLOCK * BLOCK).unwrap_or_default();
+        let sql = "SELECT id FROM entries WHERE conversation = ?1 AND seq > ?2 ORDER BY seq";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([key, integer(indexed.get())])?;
+        let mut ids = Vec::with_capacity(BLOCK as usize * 2);
+        while let Some(row) = rows.next()? {
+            ids.push(get(row, 0)?);
+        }
+        if ids.len() as u64 == head.since(indexed) {
+            let sql = "SELECT seq FROM entry_ids WHERE conversation = ?1 AND id = ?2";
+            Ok(Self { key, lookup: connection.prepare_cached(sql)?, indexed, ids })
+        } else {
+            Err(WorkError::damaged("a log has a hole near its head"))
+        }
+    }
+
+    /// The number of the entry with this id, here or in the index.
+    pub(crate) fn find(&mut self, id: EntryId) -> Work<Option<Seq>> {
+        if let Some(position) = self.ids.iter().position(|recent| *recent == id) {
+            return Ok(Seq::new(self.indexed.get() + 1 + position as u64));
+        }
+        let mut rows = self.lookup.query(params![self.key, id.as_bytes()])?;
+        rows.next()?.map(|row| get(row, 0)).transpose()
+    }
+
+    /// Adds the id of the entry that was appended next.
+    pub(crate) fn push(&mut self, id: EntryId) {
+        self.ids.push(id);
+    }
+
+    /// Puts the ids of blocks that are full now into the index.
+    pub(crate) fn index_full_blocks(self, connection: &Connection) -> Work<()> {
+        let first = self.indexed.get() + 1;
+        let full = (self.indexed.get() + self.ids.len() as u64) / BLOCK * BLOCK;
+        let mut complete: Vec<(EntryId, u64)> =
+            self.ids.into_iter().zip(first..).take_while(|(_, seq)| *seq <= full).collect();
+        if complete.is_empty() {
+            return Ok(());
+        }
+        complete.sort_unstable();
+        let sql = "INSERT INTO entry_ids (conversation, id, seq) VALUES (?1, ?2, ?3)";
+        let mut statement = connection.prepare_cached(sql)?;
+        for (id, seq) in complete {
+            statement.execute(params![self.key, id.as_bytes(), integer(seq)])?;
+        }
+        Ok(())
+    }
+}
