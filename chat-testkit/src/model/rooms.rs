@@ -30,7 +30,7 @@ const KEYS: u8 = 60;
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     Create { conversation: u8, by: u8 },
-    Append { conversation: u8, head: HeadChoice, messages: Vec<(u8, u8, u8)>, event: Option<(u8, u8, u8)> },
+    Append { conversation: u8, head: HeadChoice, messages: Vec<MessageChoice>, event: Option<EventChoice> },
     Conversation(u8),
     Entry { conversation: u8, key: u8 },
     Entries { conversation: u8, after: u8, upto: u8, limit: u8, max_bytes: u16 },
@@ -44,6 +44,11 @@ pub(super) enum Call {
     MarkRead { conversation: u8, user: u8, seq: u8 },
     Sharing { user: u8, others: Vec<u8> },
 }
+
+/// Key, sender and text of a message.
+type MessageChoice = (u8, u8, u8);
+/// Kind, actor and user of an event.
+type EventChoice = (u8, u8, u8);
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum HeadChoice {
@@ -128,11 +133,11 @@ fn max_bytes(number: u16) -> usize {
 }
 
 fn new_conversation(number: u8, by: u8) -> NewConversation {
-    let visibility = if number % 2 == 0 { Visibility::Public } else { Visibility::Private };
+    let visibility = if number.is_multiple_of(2) { Visibility::Public } else { Visibility::Private };
     let peer = if number == 6 { 2 } else { 1 };
     let (kind, by) = match Pair::new(user_id(0), user_id(peer)) {
         Some(pair) if number >= FIRST_CHAT => {
-            (ConversationKind::Private(pair), if by % 2 == 0 { 0 } else { peer })
+            (ConversationKind::Private(pair), if by.is_multiple_of(2) { 0 } else { peer })
         }
         _ => {
             let topic = Topic::new("").expect("an empty topic");
@@ -257,7 +262,7 @@ impl Both {
         &self,
         conversation: u8,
         head: HeadChoice,
-        (messages, event): (Vec<(u8, u8, u8)>, Option<(u8, u8, u8)>),
+        (messages, event): (Vec<MessageChoice>, Option<EventChoice>),
     ) {
         let mut drafts = Vec::new();
         for (key, by, text) in messages {
@@ -303,7 +308,7 @@ impl Both {
             5 if is_joined => Event::RoleChanged { user, role: Role::Owner },
             6 if is_joined => Event::RoleChanged { user, role: Role::Admin },
             7 => Event::Updated {
-                name: (of % 2 == 0).then(|| room_name(of)),
+                name: of.is_multiple_of(2).then(|| room_name(of)),
                 topic: Some(Topic::new("topic").expect("a topic")),
             },
             _ => Event::Joined { user },
