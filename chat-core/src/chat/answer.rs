@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use super::dispatch::Asked;
 use super::hook::ActionContext;
 use super::operation::ConversationRef;
 use super::user::User;
+use crate::error::AuthError;
 use crate::hub::{DisconnectReason, Frame};
 use crate::limits::hard;
 use crate::port::{ClientContext, Credentials, Registration};
@@ -239,7 +241,12 @@ async fn authenticate(call: &Call, token: &str, bound: Option<Caller>) -> Result
 /// Replies, leaves this socket open with nobody signed in, and closes the others of the session.
 async fn logout(call: &Call, caller: Caller) -> Result<Frame, ActionError> {
     let engine = &call.chat.engine;
-    engine.ask(engine.auth.end_session(caller.user_id, caller.session_id)).await?;
+    let ended = engine.auth.end_session(caller.user_id, caller.session_id).map(|ended| match ended {
+        // Where sessions are the host's, or it has ended already, signing out is only leaving.
+        Err(AuthError::Unsupported | AuthError::NotFound) => Ok(()),
+        ended => ended,
+    });
+    engine.ask(ended).await?;
     call.shared.unbind(engine);
     let session = Some(caller.session_id);
     engine.hub.disconnect(caller.user_id, session, Some(call.shared.id), DisconnectReason::SessionEnded);
