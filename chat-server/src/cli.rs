@@ -46,6 +46,9 @@ const ABOUT: &str = "A real-time chat server.
 Without any setting it keeps its data in ./chat-data and listens on 127.0.0.1:2346;
 health and metrics are on 127.0.0.1:2347.";
 
+/// The groups of settings that a short help shows.
+const FIRST_GROUPS: [&str; 3] = ["Network", "Storage", "Logs and shutdown"];
+
 const AFTER_HELP: &str = "Each setting can also stand in a TOML file (listen = \"0.0.0.0:2346\") or in the environment \
 (CHAT_LISTEN=0.0.0.0:2346). Flags win over the environment, the environment over the file.";
 
@@ -138,10 +141,15 @@ fn command() -> clap::Command {
 
 fn flag(setting: &'static Setting) -> Arg {
     let switch = setting.kind == "`true` or `false`";
+    let default = match setting.default_shown() {
+        empty if empty.is_empty() || switch => String::new(),
+        shown => format!(" [default: {shown}]"),
+    };
     let arg = Arg::new(setting.name)
         .long(setting.flag())
-        .help(setting.help.trim())
+        .help(format!("{}{default}", setting.help.trim()))
         .help_heading(setting.group)
+        .hide_short_help(!FIRST_GROUPS.contains(&setting.group))
         .global(matches!(setting.name, "data_dir" | "log_format" | "log_level"));
     match switch {
         true => {

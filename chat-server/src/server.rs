@@ -142,7 +142,9 @@ impl Server {
         if exit::print(&format!("chat-server ready: {scheme}://{}{admin}\n", self.address)).is_err() {
             tracing::debug!("nobody reads standard output");
         }
-        tracing::info!(address = %self.address, tls = self.tls.is_some(), "ready");
+        let Self { address, config, .. } = self;
+        let tls = self.tls.is_some();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, tls, store = ?config.store, "ready");
     }
 
     /// Lets nobody in any more, answers what was accepted and closes every connection, within the drain

@@ -152,7 +152,7 @@ settings! {
         /// Rooms that a user is a member of.
         limit_user_rooms: u32 = 1_000, 1..=1_000;
         /// Time that the store has to answer a request.
-        limit_store_seconds: Duration = Duration::from_secs(5), 1..=20;
+        limit_store_seconds: Duration = Duration::from_secs(5), 1..=9;
     }
     "Rates" {
         /// Messages of a user in a second, for ever. 0 is off.
@@ -184,6 +184,11 @@ impl Setting {
     pub(crate) fn flag(&self) -> String {
         let name = self.name.replace('_', "-");
         if self.secret { format!("{name}-file") } else { name }
+    }
+
+    /// The default as text; empty if there is none.
+    pub(crate) fn default_shown(&self) -> String {
+        self.shown(&Config::default())
     }
 
     /// Whether it weakens the server's defences when it is on.

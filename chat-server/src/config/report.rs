@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, Effective, SETTINGS, Setting};
+use super::{Effective, SETTINGS, Setting};
 
 /// The configuration that holds, as a file that would set the same, with the place each value comes from.
 pub(crate) fn effective(effective: &Effective) -> String {
@@ -23,7 +23,6 @@ pub(crate) fn effective(effective: &Effective) -> String {
 
 /// The settings as Markdown tables, one for each group.
 pub(crate) fn documentation() -> String {
-    let defaults = Config::default();
     let mut text = String::new();
     let mut group = "";
     for setting in SETTINGS {
@@ -36,7 +35,7 @@ pub(crate) fn documentation() -> String {
             );
         }
         let bounds = setting.range.map_or_else(String::new, |(low, high)| format!(", {low}–{high}"));
-        let default = match setting.shown(&defaults) {
+        let default = match setting.default_shown() {
             empty if empty.is_empty() => "–".to_owned(),
             shown => format!("`{shown}`"),
         };
@@ -56,7 +55,7 @@ fn toml_text(setting: &Setting, shown: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::Given;
+    use super::super::{Config, source::Given};
     use super::*;
 
     #[test]
@@ -75,7 +74,7 @@ mod tests {
     #[test]
     fn every_default_is_within_its_bounds() {
         for setting in SETTINGS {
-            let shown = setting.shown(&Config::default());
+            let shown = setting.default_shown();
             let mut config = Config::default();
             if !setting.secret && setting.kind != "path" {
                 setting

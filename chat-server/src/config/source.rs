@@ -274,6 +274,7 @@ mod tests {
             environment: environment(&[("CHAT_STORE", "paper"), ("CHAT_LISTENN", "x"), ("PATH", "/bin")]),
             flags: flags(&[
                 ("drain_seconds", "soon"),
+                ("log_level", "inof"),
                 ("limit_content_bytes", "9000"),
                 ("tls_cert", "a.pem"),
             ]),
@@ -285,6 +286,7 @@ mod tests {
             format!("store in {path}: must be a text, a number, true or false, or a list of texts"),
             "CHAT_STORE: \"paper\" is no store; write sqlite, mongodb or memory".to_owned(),
             "CHAT_LISTENN: there is no such setting; did you mean listen?".to_owned(),
+            "--log-level: \"inof\" is no log level such as info or debug".to_owned(),
             "--drain-seconds: \"soon\" is no whole number of seconds".to_owned(),
             "--limit-content-bytes: 9000 is not between 1 and 8192".to_owned(),
             "--tls-cert: needs tls_key beside it".to_owned(),

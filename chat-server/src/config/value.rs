@@ -66,8 +66,11 @@ impl Value for LogFilter {
     const KIND: &'static str = "level or directives";
 
     fn parse(text: &str) -> Result<Self, String> {
+        // A directive without `=` could also be the name of a module: then a typing error would log everything.
+        let is_level = |part: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&part);
+        let is_plain = text.split(',').all(|part| part.contains('=') || is_level(part));
         match EnvFilter::try_new(text) {
-            Ok(_) if !text.is_empty() => Ok(Self(text.to_owned())),
+            Ok(_) if is_plain => Ok(Self(text.to_owned())),
             _ => Err(format!("{} is no log level such as info or debug", quoted(text))),
         }
     }

@@ -85,19 +85,24 @@ async fn socket(State(site): State<Site>, mut request: Request) -> Response {
 }
 
 /// The socket for clients that ask for one here; for all others the page.
-async fn home(site: State<Site>, request: Request) -> Response {
+async fn home(State(site): State<Site>, request: Request) -> Response {
     if chat_transport_ws::wants_upgrade(request.headers()) {
-        return socket(site, request).await;
+        return socket(State(site), request).await;
     }
     match *request.method() {
-        Method::GET | Method::HEAD => page(&request),
+        Method::GET | Method::HEAD => page(&site, &request),
         _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response(),
     }
 }
 
 /// The page for people who open the server's address in a browser.
-fn page(request: &Request) -> Response {
-    let secure = request.extensions().get::<Arrival>().is_some_and(|arrival| arrival.secure);
+fn page(site: &Site, request: &Request) -> Response {
+    let proxies = &site.transport.config().trusted_proxies;
+    let by_proxy = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
+    let secure = request
+        .extensions()
+        .get::<Arrival>()
+        .is_some_and(|arrival| arrival.secure || by_proxy && proxies.trusts(arrival.peer.ip()));
     let host = host(request.headers()).unwrap_or("localhost");
     let scheme = if secure { "wss" } else { "ws" };
     let policy = format!(
