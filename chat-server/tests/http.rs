@@ -16,6 +16,10 @@ fn the_page_says_how_to_connect_in_two_languages() {
     assert!(page.body.contains(&format!("ws://{}/ws", server.address)), "{}", page.body);
     assert!(page.body.contains("The server is running") && page.body.contains("服务器正在运行"));
     assert!(!page.body.contains("{{") && !page.body.contains("<script") && !page.body.contains("style="));
+    let request =
+        "GET / HTTP/1.1\r\nHost: chat.example.org\r\nX-Forwarded-Proto: https\r\nConnection: close\r\n\r\n";
+    let behind_proxy = raw(server.address, request.as_bytes());
+    assert!(behind_proxy.body.contains("wss://chat.example.org/ws"), "{}", behind_proxy.body);
     let style = server.get("/style.css");
     assert_eq!(style.status, 200);
     assert!(style.head.contains("content-type: text/css"));
@@ -144,16 +148,20 @@ fn sec_9_slow_and_silent_clients_are_closed() {
     let server = Server::with().set("limit_handshake_seconds", "1").start();
     let beginnings: [&[u8]; 4] =
         [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"];
+    // Many of them; one of each kind is looked at.
+    let others: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     let sockets = beginnings.map(|beginning| {
         let mut socket = TcpStream::connect(server.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.write_all(beginning).unwrap();
         socket
     });
+    assert_eq!(server.get("/").status, 200, "others are served meanwhile");
     for (mut socket, beginning) in sockets.into_iter().zip(beginnings) {
         let mut rest = Vec::new();
         let closed = socket.read_to_end(&mut rest);
         assert!(closed.is_ok(), "{:?} was not closed: {closed:?}", String::from_utf8_lossy(beginning));
     }
+    drop(others);
     assert_eq!(server.get("/").status, 200);
 }

@@ -1,5 +1,7 @@
 //! The real binary: how signals stop it.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::io::{Read, Write};

@@ -1,5 +1,7 @@
 //! The real binary and its data: the directory, the lock, backups, accounts, and a store that fails.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::fs;
@@ -38,6 +40,19 @@ async fn data_survive_a_restart_and_belong_to_their_owner_only() {
     let server = server.kill().again().start();
     let mut ann = TestClient::connect(&server.socket_url()).await;
     ann.ok(login("ann")).await;
+}
+
+#[tokio::test]
+async fn a_stopped_server_leaves_one_file_and_its_lock() {
+    let mut server = Server::start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    server.terminate();
+    assert_eq!(server.wait(), Some(0));
+    let files = fs::read_dir(server.data_dir()).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["chat.db", "chat.db.lock"]);
 }
 
 #[tokio::test]
@@ -134,4 +149,27 @@ fn tools_need_a_database() {
     assert!(missing.log.contains("there is no database"), "{}", missing.log);
     let memory = Server::with().set("store", "memory").arg("user").arg("disable").arg("ann").run();
     assert_eq!(memory.code, Some(64));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_store_that_fails_lets_the_server_drain_and_exit_with_74() {
+    let mut server = Server::with().after("trap '' XFSZ").start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    ann.ok(login("ann")).await;
+    let log_size = fs::metadata(server.data_dir().join("chat.db-wal")).unwrap().len();
+    server.limit_file_size(log_size);
+    let reply = ann.request(json!({"action": "create_room", "room_name": "Harbour"})).await;
+    assert_eq!(reply["success"], false);
+    for internal in ["sqlite", "disk", "i/o", "chat.db", "commit"] {
+        assert!(!reply.to_string().to_lowercase().contains(internal), "sec_85: {reply}");
+    }
+    assert_eq!(ann.close_code().await, 1001);
+    assert_eq!(server.wait(), Some(74), "{}", server.log());
+    assert!(server.log().contains("the database has stopped after a failed commit"), "{}", server.log());
+
+    let server = server.into_ended().again().start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(login("ann")).await;
 }

@@ -1,5 +1,7 @@
 //! The real binary with TLS: the certificate, its renewal, and what is refused.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::fs;

@@ -35,6 +35,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Builder {
     settings: Vec<(String, String)>,
     arguments: Vec<String>,
+    /// What a shell does before it becomes the server.
+    preparation: Option<String>,
     directory: TempDir,
 }
 
@@ -75,6 +77,11 @@ pub struct Answer {
 }
 
 impl Builder {
+    fn new(directory: TempDir) -> Self {
+        let free = ["listen", "admin_listen"].map(|key| (key.to_owned(), "127.0.0.1:0".to_owned()));
+        Self { settings: free.into(), arguments: Vec::new(), preparation: None, directory }
+    }
+
     /// Sets a setting by its key, in the environment.
     pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
         self.settings.push((key.to_owned(), value.into()));
@@ -84,6 +91,12 @@ impl Builder {
     /// Adds an argument.
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Lets a shell do something before it becomes the server: `trap`, `ulimit`, `umask`.
+    pub fn after(mut self, preparation: &str) -> Self {
+        self.preparation = Some(preparation.to_owned());
         self
     }
 
@@ -138,7 +151,11 @@ impl Builder {
     /// The process, and the lines of its standard output.
     fn spawn(&self) -> (Child, mpsc::Receiver<String>) {
         let log = File::options().append(true).create(true).open(self.directory.path().join("stderr.log"));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chat-server"));
+        let program = env!("CARGO_BIN_EXE_chat-server");
+        let mut command = Command::new(self.preparation.as_ref().map_or(program, |_| "sh"));
+        if let Some(preparation) = &self.preparation {
+            command.args(["-c", &format!("{preparation}; exec \"$0\" \"$@\""), program]);
+        }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CHAT_") {
                 command.env_remove(name);
@@ -170,7 +187,7 @@ impl Builder {
 impl Ended {
     /// Lets another server run in the same directory, with its data.
     pub fn again(self) -> Builder {
-        Builder { settings: free_ports(), arguments: Vec::new(), directory: self.directory }
+        Builder::new(self.directory)
     }
 }
 
@@ -182,8 +199,7 @@ impl Server {
 
     /// A server to configure.
     pub fn with() -> Builder {
-        let directory = tempfile::tempdir().unwrap();
-        Builder { settings: free_ports(), arguments: Vec::new(), directory }
+        Builder::new(tempfile::tempdir().unwrap())
     }
 
     /// Where WebSocket clients connect.
@@ -215,6 +231,14 @@ impl Server {
     pub fn signal(&self, signal: Signal) {
         let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(process, signal).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    /// From now on the server cannot make any file longer than this. Needs `trap '' XFSZ` before it started.
+    pub fn limit_file_size(&self, bytes: u64) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let limit = rustix::process::Rlimit { current: Some(bytes), maximum: Some(bytes) };
+        rustix::process::prlimit(process, rustix::process::Resource::Fsize, limit).unwrap();
     }
 
     /// Asks the server to stop, as a service manager does.
@@ -269,10 +293,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_ports() -> Vec<(String, String)> {
-    ["listen", "admin_listen"].map(|key| (key.to_owned(), "127.0.0.1:0".to_owned())).into()
 }
 
 /// Asks with plain HTTP.
