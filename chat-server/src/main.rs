@@ -23,7 +23,6 @@ use exit::{Code, Failure};
 use health::{Health, Phase};
 use server::{Listeners, Server};
 use signals::Signals;
-use tokio_util::task::TaskTracker;
 use wiring::Engine;
 
 fn main() -> ExitCode {
@@ -72,7 +71,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         }
     };
 
-    TaskTracker::new().spawn(signals.exit_on_next());
+    signals.exit_on_next();
     let graceful = server.drain(&engine).await;
     server.end().await;
     drop(engine); // what is queued in the store is written

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use tokio::signal::unix::{self, SignalKind};
+use tokio_util::task::TaskTracker;
 
 /// A signal that asks the server to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +61,14 @@ impl Signals {
         }
     }
 
-    /// Ends the process as soon as another one comes: somebody does not want to wait.
-    pub(crate) async fn exit_on_next(mut self) {
-        let stop = self.stop().await;
-        tracing::warn!(signal = %stop, "told to stop again; stopping at once");
-        std::process::exit(stop.exit_code());
+    /// From now on another one ends the process at once: somebody does not want to wait.
+    pub(crate) fn exit_on_next(mut self) {
+        // Nobody waits for this task: it ends with the process, one way or the other.
+        TaskTracker::new().spawn(async move {
+            let stop = self.stop().await;
+            tracing::warn!(signal = %stop, "told to stop again; stopping at once");
+            std::process::exit(stop.exit_code());
+        });
     }
 }
 
