@@ -1,9 +1,7 @@
 //! The log: appending entries and reading them. How an entry becomes a row is in `entry`; what
 //! an event does to members is in `member`.
 
-use chat_core::domain::{
-    Draft, Entry, EntryBody, Event, Head, Seq,
-};
+use chat_core::domain::{Draft, Entry, EntryBody, Event, Head, Seq};
 use chat_core::id::{ConversationId, EntryId, UserId};
 use chat_core::port::{Append, Appended, EntryPage, EntryRange, MessageAnchor, MessagePage, MessageQuery};
 use rusqlite::{Connection, OptionalExtension, ToSql, params};

@@ -1,5 +1,7 @@
 //! What operators do with a database while it is served.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use chat_core::id::UserId;
