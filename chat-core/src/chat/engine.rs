@@ -144,10 +144,8 @@ impl Engine {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.limits.store_deadline, call).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(StoreError::unavailable(elapsed)),
-        }
+        let answer = timeout(self.limits.store_deadline, call).await;
+        answer.unwrap_or_else(|late| Err(StoreError::unavailable(late)))
     }
 
     /// Waits for a write to the store within the deadline. A late write may happen: it is `Timeout`.
@@ -155,10 +153,8 @@ impl Engine {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match timeout(self.limits.store_deadline, call).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(StoreError::timeout(elapsed)),
-        }
+        let answer = timeout(self.limits.store_deadline, call).await;
+        answer.unwrap_or_else(|late| Err(StoreError::timeout(late)))
     }
 
     /// Waits for the accounts. The error is for the client; what is not the client's doing is logged.
