@@ -62,7 +62,8 @@ impl World {
     pub(crate) fn stranger(&self) -> Client {
         let (inbound, outbound) = self.chat.connect(Peer::default());
         let (user_id, token) = (String::new(), String::new());
-        Client { inbound, outbound, pushes: VecDeque::new(), replies: VecDeque::new(), user_id, token }
+        let (frames, pushes, replies) = (Vec::new(), VecDeque::new(), VecDeque::new());
+        Client { inbound, outbound, user_id, token, frames, pushes, replies }
     }
 }
 
@@ -72,8 +73,10 @@ pub(crate) struct Client {
     pub(crate) outbound: Outbound,
     pub(crate) user_id: String,
     pub(crate) token: String,
+    /// The text of every frame that came.
+    pub(crate) frames: Vec<String>,
     pushes: VecDeque<Value>,
-    replies: VecDeque<Value>,
+    replies: VecDeque<String>,
 }
 
 impl Client {
@@ -104,6 +107,11 @@ impl Client {
     }
 
     pub(crate) async fn reply(&mut self) -> Value {
+        serde_json::from_str(&self.reply_text().await).expect("frames are JSON")
+    }
+
+    /// The next reply as it was written.
+    pub(crate) async fn reply_text(&mut self) -> String {
         loop {
             if let Some(reply) = self.replies.pop_front() {
                 return reply;
@@ -181,8 +189,9 @@ impl Client {
         tokio::time::timeout(Duration::from_secs(120), frames).await.expect("a frame comes in time")?;
         for frame in batch {
             let value: Value = serde_json::from_str(frame.text()).expect("frames are JSON");
+            self.frames.push(frame.text().to_owned());
             if value.get("success").is_some() {
-                self.replies.push_back(value);
+                self.replies.push_back(frame.text().to_owned());
             } else {
                 self.pushes.push_back(value);
             }

@@ -1,0 +1,10 @@
+//! The security requirements as a client meets them: JSON in, JSON out, over the in-memory store and without
+//! sockets. What sockets, TLS and passwords add is tested where they are.
+
+#[allow(dead_code, reason = "shared with the target `engine`")]
+#[path = "../engine/support.rs"]
+mod support;
+
+mod input;
+mod matrix;
+mod stage;
