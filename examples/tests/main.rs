@@ -12,6 +12,9 @@ mod custom_auth;
 #[path = "../embed_axum.rs"]
 mod embed_axum;
 #[allow(dead_code, reason = "its `main` is for `cargo run`")]
+#[path = "../load/main.rs"]
+mod load;
+#[allow(dead_code, reason = "its `main` is for `cargo run`")]
 #[path = "../moderation.rs"]
 mod moderation;
 #[allow(dead_code, reason = "its `main` is for `cargo run`")]
@@ -19,5 +22,6 @@ mod moderation;
 mod own_action;
 
 mod application;
+mod generator;
 mod hooks;
 mod server;
