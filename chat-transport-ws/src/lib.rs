@@ -10,6 +10,7 @@
 //! # async fn example(chat: chat_core::Chat) -> std::io::Result<()> {
 //! use chat_transport_ws::{Config, serve};
 //!
+//! // `chat` is what `Chat::builder()` made.
 //! let config = Config { connections: 10_000, ..Config::default() };
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:2346").await?;
 //! let shutdown = std::future::pending();

@@ -29,6 +29,26 @@ pub struct PendingMessage {
 ///
 /// It runs in the conversation's own order, for members only. It has a second;
 /// afterwards the message is answered `unavailable`. A panic refuses too.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use chat_core::chat::{MessageHook, PendingMessage};
+/// use chat_core::protocol::{ActionError, Code};
+///
+/// #[derive(Debug)]
+/// struct NoShouting;
+///
+/// #[async_trait]
+/// impl MessageHook for NoShouting {
+///     async fn check(&self, message: &PendingMessage) -> Result<(), ActionError> {
+///         let text = message.content.as_str();
+///         if text.chars().any(char::is_alphabetic) && text == text.to_uppercase() {
+///             return Err(ActionError::new(Code::Forbidden, "Please do not shout"));
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait MessageHook: fmt::Debug + Send + Sync + 'static {
     /// Lets the message pass or says why not. It cannot change it.
@@ -66,6 +86,28 @@ impl ActionContext {
 
 /// An action of the application. Its name is `namespace.name` and cannot shadow protocol v1.
 /// Callers are signed in and within the same limits as for any other action.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use chat_core::chat::{ActionContext, ActionHandler};
+/// use chat_core::protocol::ActionError;
+/// use serde_json::{Map, Value, json};
+///
+/// /// `{"action": "dice.roll"}` is answered `{"success": true, "eyes": 4}`.
+/// #[derive(Debug)]
+/// struct Roll;
+///
+/// #[async_trait]
+/// impl ActionHandler for Roll {
+///     async fn handle(
+///         &self,
+///         _context: ActionContext,
+///         _fields: Map<String, Value>,
+///     ) -> Result<Map<String, Value>, ActionError> {
+///         Ok(Map::from_iter([("eyes".to_owned(), json!(4))]))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait ActionHandler: fmt::Debug + Send + Sync + 'static {
     /// Does it. `fields` are the request's without `action`, `request_id` and `token`; what is

@@ -50,7 +50,7 @@ pub struct Peer {
     pub address: Option<IpAddr>,
 }
 
-/// The chat engine: cheap to clone, one per process.
+/// The chat engine: cheap to clone, one per process. The crate's front page shows one at work.
 #[derive(Debug, Clone)]
 pub struct Chat {
     engine: Arc<Engine>,

@@ -74,6 +74,47 @@ pub struct Grant {
 /// Only [`authenticate`](Auth::authenticate), [`find_user`](Auth::find_user) and
 /// [`profiles`](Auth::profiles) must be written; everything else answers
 /// [`AuthError::Unsupported`] until it is. Whatever fails, the engine denies.
+///
+/// An application whose users live elsewhere derives their ids, and needs no account here:
+///
+/// ```
+/// use async_trait::async_trait;
+/// use chat_core::domain::{DisplayName, Profile};
+/// use chat_core::error::AuthError;
+/// use chat_core::id::{SessionId, UserId};
+/// use chat_core::port::{Auth, ClientContext, Identity};
+///
+/// /// Believes nobody but the users of one application.
+/// #[derive(Debug)]
+/// struct HostAuth;
+///
+/// impl HostAuth {
+///     /// Asks the application whose token this is.
+///     fn name_of(&self, token: &str) -> Option<String> {
+///         (token == "a token of ann's").then(|| "ann".to_owned())
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Auth for HostAuth {
+///     async fn authenticate(&self, token: &str, _: &ClientContext) -> Result<Identity, AuthError> {
+///         let username = self.name_of(token).ok_or(AuthError::InvalidToken)?;
+///         let user_id = UserId::from_external("host", &username);
+///         Ok(Identity { user_id, session_id: SessionId::generate(), username, expires_at: None })
+///     }
+///
+///     async fn find_user(&self, name: &str) -> Result<Option<UserId>, AuthError> {
+///         Ok((name == "ann").then(|| UserId::from_external("host", name)))
+///     }
+///
+///     async fn profiles(&self, users: Vec<UserId>) -> Result<Vec<Profile>, AuthError> {
+///         let ann = UserId::from_external("host", "ann");
+///         let display_name = DisplayName::new("Ann").map_err(|error| AuthError::Internal(error.into()))?;
+///         let profile = Profile { user_id: ann, username: "ann".into(), display_name, last_seen: None };
+///         Ok(users.into_iter().filter(|user| *user == ann).map(|_| profile.clone()).collect())
+///     }
+/// }
+/// ```
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait Auth: fmt::Debug + Send + Sync + 'static {

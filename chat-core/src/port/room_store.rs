@@ -173,6 +173,41 @@ pub struct RoomQuery {
 }
 
 /// Keeps conversations, logs and members.
+///
+/// ```
+/// use chat_core::domain::{ConversationKind, Draft, EntryBody, Event, RoomName, Topic, Visibility};
+/// use chat_core::id::{ConversationId, EntryId, UserId};
+/// use chat_core::memory::MemoryStore;
+/// use chat_core::port::{Append, Creation, NewConversation, RoomStore};
+/// use chat_core::time::{Clock, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (store, ann) = (MemoryStore::new(), UserId::generate());
+/// let (name, topic) = (RoomName::new("Garden")?, Topic::new("")?);
+/// let new = NewConversation {
+///     id: ConversationId::generate(),
+///     kind: ConversationKind::Room { name, topic, visibility: Visibility::Public },
+///     created_by: ann,
+///     created_at: SystemClock.now(),
+///     entry_id: EntryId::generate(),
+/// };
+/// let Creation::New(garden) = store.create(new).await? else { panic!("its id is new") };
+///
+/// let draft = Draft {
+///     id: EntryId::generate(),
+///     by: ann,
+///     timestamp: SystemClock.now(),
+///     body: EntryBody::Event(Event::Joined { user: UserId::generate() }),
+/// };
+/// let first = store.append(garden.id, garden.head, vec![draft.clone()]).await?;
+/// assert!(matches!(first, Append::Done(outcomes) if outcomes.len() == 1));
+/// // The log has moved on: whoever decided on the old head has to decide again.
+/// let second = store.append(garden.id, garden.head, vec![draft]).await?;
+/// assert!(matches!(second, Append::Conflict(head) if head.seq.get() == 2));
+/// # Ok(())
+/// # }
+/// ```
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait RoomStore: fmt::Debug + Send + Sync + 'static {
