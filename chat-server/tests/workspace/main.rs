@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
+mod documents;
 mod files;
 mod graph;
 mod manifests;
+mod security;
 mod sources;
