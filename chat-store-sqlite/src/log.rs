@@ -239,7 +239,8 @@ pub(crate) fn messages_by_others(
 struct Page {
     entries: Vec<Entry>,
     limit: usize,
-    bytes_left: usize,
+    bytes: usize,
+    max_bytes: usize,
     /// Whether an entry was left over.
     is_cut: bool,
 }
@@ -247,7 +248,7 @@ struct Page {
 impl Page {
     fn new(limit: u32, max_bytes: usize) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { entries: Vec::new(), limit, bytes_left: max_bytes, is_cut: false }
+        Self { entries: Vec::new(), limit, bytes: 0, max_bytes, is_cut: false }
     }
 
     /// Takes what fits of the rows of `sql`.
@@ -262,13 +263,12 @@ impl Page {
         let mut rows = statement.query(bounds)?;
         while let Some(row) = rows.next()? {
             let entry = entry::read(row, conversation)?;
-            let bytes = entry.body.content_bytes();
-            let is_too_much = bytes > self.bytes_left && !self.entries.is_empty();
+            self.bytes += entry.body.content_bytes();
+            let is_too_much = self.bytes > self.max_bytes && !self.entries.is_empty();
             if self.entries.len() >= self.limit || is_too_much {
                 self.is_cut = true;
                 break;
             }
-            self.bytes_left = self.bytes_left.saturating_sub(bytes);
             self.entries.push(entry);
         }
         Ok(())

@@ -4,7 +4,9 @@ mod support;
 
 use chat_core::domain::Seq;
 use chat_core::domain::{Event, MemberState, Role};
-use chat_core::port::{Append, Appended, MembershipPage, MessageAnchor, MessageQuery, RoomStore, Unread};
+use chat_core::port::{
+    Append, Appended, EntryRange, MembershipPage, MessageAnchor, MessageQuery, RoomStore, Unread,
+};
 use support::{ALL, Place, contents, event, head, message, room, send, user};
 
 #[tokio::test]
@@ -168,4 +170,16 @@ async fn every_id_is_found_and_told_as_a_duplicate_wherever_it_is_in_the_log() {
         assert!(store.entry(room, draft.id).await.unwrap().unwrap().is_same_as(draft));
     }
     assert_eq!(store.check_integrity().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_page_whose_first_entry_is_too_large_ends_with_it() {
+    let place = Place::new();
+    let store = place.open();
+    let room = room(&store, user(1)).await;
+    send(&store, room, vec![message(user(1), "too large")]).await;
+    send(&store, room, vec![event(user(1), Event::Invited { user: user(2) })]).await;
+    let range = EntryRange { after: Seq::ZERO.next(), max_bytes: 5, ..ALL };
+    let page = store.entries(room, range).await.unwrap();
+    assert_eq!((page.entries.len(), page.more), (1, true));
 }
