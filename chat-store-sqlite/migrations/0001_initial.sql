@@ -25,7 +25,8 @@ CREATE TABLE conversations (
 ) STRICT;
 
 CREATE UNIQUE INDEX conversations_by_pair ON conversations (low, high) WHERE kind = 2;
-CREATE INDEX conversations_open_to_all ON conversations (id, name_folded) WHERE kind = 0 AND member_count > 0;
+-- All that a search among public rooms looks at.
+CREATE INDEX conversations_public ON conversations (id, name_folded, member_count) WHERE kind = 0;
 
 -- The logs. A conversation's head is its last row here and stored nowhere else, so
 -- that a message touches no other table. Rows of one conversation lie side by side,

@@ -26,6 +26,11 @@ macro_rules! select_conversations {
     };
 }
 
+/// Finds public rooms. The index holds all of these columns.
+const DISCOVER: &str = "SELECT id FROM conversations INDEXED BY conversations_public
+               WHERE kind = 0 AND member_count > 0 AND id > ?1 AND instr(name_folded, ?2) > 0
+               ORDER BY id LIMIT ?3";
+
 /// A conversation with the key of its log.
 struct Stored {
     key: LogKey,
@@ -183,11 +188,7 @@ pub(crate) fn standings(
 
 /// A page of public rooms by part of their name.
 pub(crate) fn discover(connection: &Connection, query: &RoomQuery) -> Work<Vec<Conversation>> {
-    // The conditions on kind and count name the index, which also holds the folded names.
-    let sql = "SELECT id FROM conversations INDEXED BY conversations_open_to_all
-               WHERE kind = 0 AND member_count > 0 AND id > ?1 AND instr(name_folded, ?2) > 0
-               ORDER BY id LIMIT ?3";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(DISCOVER)?;
     let after = query.after.as_ref().map_or(&[][..], |id| id.as_bytes());
     let mut rows = statement.query(params![after, folded(&query.text), query.limit])?;
     let mut found = Vec::new();
@@ -282,7 +283,18 @@ fn folded(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::Connection;
+
     use super::folded;
+
+    #[test]
+    fn a_search_reads_nothing_but_its_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::open::migrations().to_latest(&mut connection).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", super::DISCOVER);
+        let plan: String = connection.query_row(&sql, [0, 0, 0], |row| row.get("detail")).unwrap();
+        assert!(plan.starts_with("SEARCH conversations USING COVERING INDEX"), "{plan}");
+    }
 
     #[test]
     fn case_is_folded_in_every_script() {
