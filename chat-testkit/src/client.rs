@@ -12,10 +12,11 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error;
+pub use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How long a client waits for what a test expects.
@@ -176,6 +177,26 @@ impl TestClient {
     /// If none comes.
     pub async fn next_push(&mut self) -> Value {
         self.take("a push", |client| client.pushes.pop_front()).await
+    }
+
+    /// Waits for the next frame of either kind, in the order of the socket; the close code and its text when
+    /// there is none any more. For clients that live through the end of their server.
+    ///
+    /// # Errors
+    /// The connection has ended and every frame before that was given out.
+    ///
+    /// # Panics
+    /// If neither comes.
+    pub async fn next_frame(&mut self) -> Result<Value, (u16, String)> {
+        loop {
+            if let Some(frame) = self.replies.pop_front().or_else(|| self.pushes.pop_front()) {
+                return Ok(frame);
+            }
+            if let Some(closed) = &self.closed {
+                return Err(closed.clone());
+            }
+            within("a frame", self.read()).await;
+        }
     }
 
     /// Takes the pushes that have come so far and were not expected.

@@ -16,6 +16,9 @@
     reason = "shared by test programs; each uses its own part"
 )]
 
+pub mod people;
+pub mod replica;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -220,6 +223,13 @@ impl Server {
     /// The process id.
     pub fn process_id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How much memory the process holds, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("the resident size");
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     /// Everything on standard error so far.
