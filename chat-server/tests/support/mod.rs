@@ -18,6 +18,7 @@
 
 pub mod people;
 pub mod replica;
+pub mod traffic;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
