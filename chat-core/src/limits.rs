@@ -140,7 +140,7 @@ pub struct Limits {
     pub auth_deadline: Duration,
     /// How long a hook may take before the message is refused.
     pub hook_deadline: Duration,
-    /// How long before a token's end `token_expiring` is pushed.
+    /// How long before a token's end `token_expiring` is pushed; at half of the time left if that is later.
     pub token_warning: Duration,
 }
 

@@ -168,7 +168,8 @@ struct Binding {
     caller: Caller,
     expires_at: Option<Timestamp>,
     token_digest: [u8; 32],
-    was_warned: bool,
+    /// When `token_expiring` is due; `None` if it was pushed, or the token does not end.
+    warn_at: Option<Timestamp>,
 }
 
 /// A signed-in user.
@@ -247,11 +248,14 @@ impl Shared {
             self.unbind(engine);
             self.begin_delivery(engine, caller).await?;
         }
+        let now = engine.clock.now();
+        // A client that renews when it is warned must not be warned of the renewed token at once.
+        let warning = |end: Timestamp| engine.limits.token_warning.min(end.since(now) / 2);
         *self.lock_binding() = Some(Binding {
             caller,
             expires_at: identity.expires_at,
             token_digest: digest(token),
-            was_warned: false,
+            warn_at: identity.expires_at.map(|end| end.minus(warning(end))),
         });
         if self.outbox.closed().is_some() {
             // It ended meanwhile; whoever ended it may not have seen it in the hub yet.
@@ -312,8 +316,8 @@ impl Shared {
         if end <= now {
             drop(binding);
             self.outbox.close(DisconnectReason::TokenExpired);
-        } else if !bound.was_warned && end.minus(engine.limits.token_warning) <= now {
-            bound.was_warned = true;
+        } else if bound.warn_at.is_some_and(|due| due <= now) {
+            bound.warn_at = None;
             self.outbox.reply(Push::TokenExpiring { expires_in: end.since(now) }.encode());
         }
     }

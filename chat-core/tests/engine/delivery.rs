@@ -52,10 +52,11 @@ async fn sec_28_a_token_that_ends_is_announced_and_closes_unless_renewed() {
     world.auth.set_token_lifetime(Duration::from_millis(1_500));
     let ann = world.auth.add_user("ann");
     let mut client = world.device(ann).await;
-    client.push("token_expiring").await;
     // Paused time does not move the clock of tokens: wait for it on the wall.
-    let end = tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(1_600)));
-    end.await.unwrap();
+    let half = || tokio::task::spawn_blocking(|| std::thread::sleep(Duration::from_millis(800)));
+    half().await.unwrap();
+    client.push("token_expiring").await;
+    half().await.unwrap();
     let end = client.end().await;
     assert_eq!((end.close_code(), end.close_text()), (Some(4401), "expired"));
 }

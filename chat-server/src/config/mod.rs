@@ -110,7 +110,7 @@ settings! {
     }
     "Sessions" {
         /// How long an access token is good. Clients that cannot refresh need more.
-        access_token_seconds: Duration = Duration::from_secs(3_600), 60..=604_800;
+        access_token_seconds: Duration = Duration::from_secs(3_600), 5..=604_800;
         /// How long a session lives, however often it is refreshed.
         refresh_token_seconds: Duration = Duration::from_secs(2_592_000), 3_600..=31_536_000;
         /// How long a session lives when it is not used.
