@@ -189,6 +189,11 @@ impl Builder {
 }
 
 impl Ended {
+    /// The directory that the server ran in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Lets another server run in the same directory, with its data.
     pub fn again(self) -> Builder {
         Builder::new(self.directory)
