@@ -79,6 +79,17 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The names of everything that chat-core needs to run.
+fn tree_of_the_engine(features: &[&str]) -> BTreeSet<String> {
+    let arguments =
+        ["tree", "--locked", "-p", "chat-core", "-e", "normal", "--prefix", "none", "--format", "{p}"];
+    let tree = cargo(&[&arguments[..], features].concat());
+    let names: BTreeSet<String> =
+        tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    assert!(names.contains("tokio"), "{tree}");
+    names
+}
+
 fn string(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no string")).to_owned()
 }
@@ -133,12 +144,17 @@ fn sec_91_banned_crates_are_absent() {
 
 #[test]
 fn the_engine_knows_no_database_socket_or_http() {
-    let arguments = ["tree", "--locked", "-p", "chat-core", "-e", "normal", "--all-features"];
-    let tree = cargo(&[&arguments[..], &["--prefix", "none", "--format", "{p}"]].concat());
-    let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(names.contains("tokio"), "{tree}");
+    let names = tree_of_the_engine(&["--all-features"]);
     for name in NOT_IN_THE_ENGINE {
         assert!(!names.contains(name), "chat-core depends on {name}");
+    }
+}
+
+#[test]
+fn who_has_accounts_elsewhere_builds_no_password_hashing() {
+    let names = tree_of_the_engine(&["--no-default-features"]);
+    for name in ["argon2", "bcrypt", "mockall", "passwords", "precis-profiles"] {
+        assert!(!names.contains(name), "chat-core without features depends on {name}");
     }
 }
 
