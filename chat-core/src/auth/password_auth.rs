@@ -28,6 +28,34 @@ use crate::time::{Clock, Timestamp};
 /// Accounts with passwords, kept in an [`AccountStore`].
 ///
 /// Cheap to share behind an `Arc`; one per process, because it counts failed logins.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use chat_core::auth::{AuthSettings, PasswordAuth};
+/// use chat_core::domain::Email;
+/// use chat_core::memory::MemoryStore;
+/// use chat_core::port::{Auth, ClientContext, Credentials, Registration};
+/// use chat_core::time::SystemClock;
+/// use secrecy::ExposeSecret;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Arc::new(MemoryStore::new());
+/// let auth = PasswordAuth::new(store, Arc::new(SystemClock), AuthSettings::default())?;
+/// let (username, password) = ("ann".to_owned(), "correct horse");
+/// let email = Email::new("ann@example.org")?;
+/// let registration =
+///     Registration { username: username.clone(), password: password.into(), email, display_name: None };
+/// let client = ClientContext::default();
+/// let ann = auth.register(registration, &client).await?;
+///
+/// let grant = auth.login(Credentials { username, password: password.into() }, &client).await?;
+/// let identity = auth.authenticate(grant.token.expose_secret(), &client).await?;
+/// assert_eq!(identity.user_id, ann);
+/// # Ok(())
+/// # }
+/// ```
 pub struct PasswordAuth {
     pub(super) store: Arc<dyn AccountStore>,
     pub(super) clock: Arc<dyn Clock>,

@@ -118,6 +118,22 @@ pub trait HubListener: fmt::Debug + Send + Sync + 'static {
 /// Connections, their live delivery, and presence.
 ///
 /// The synchronous methods return at once, whatever sockets or other nodes do.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use chat_core::hub::{ConnectionId, DisconnectReason, LocalHub, Outbox};
+/// use chat_core::id::{SessionId, UserId};
+/// use chat_core::port::{Connection, PresenceHub};
+///
+/// let (hub, outbox) = (LocalHub::default(), Arc::new(Outbox::new()));
+/// let (user_id, session_id) = (UserId::generate(), SessionId::generate());
+/// let laptop = Connection { id: ConnectionId::next(), user_id, session_id, outbox: outbox.clone() };
+/// assert_eq!(hub.attach(laptop), 1);
+///
+/// assert_eq!(hub.disconnect(user_id, Some(session_id), None, DisconnectReason::SessionEnded), 1);
+/// assert_eq!(outbox.closed(), Some(DisconnectReason::SessionEnded));
+/// ```
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
 #[async_trait]
 pub trait PresenceHub: fmt::Debug + Send + Sync + 'static {
