@@ -97,7 +97,8 @@ impl Place {
     /// Waits until all senders have finished. Cancel safe.
     pub(crate) async fn finished(&self) {
         let mut progress = self.progress.subscribe();
-        progress.wait_for(|progress| progress.senders == 0).await.map(drop).unwrap_or_default();
+        let finished = progress.wait_for(|progress| progress.senders == 0).await;
+        finished.map(drop).expect("the place itself holds the sender");
     }
 
     /// Checks that the entries of the load are those that were acknowledged; answers how many.
