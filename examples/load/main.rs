@@ -23,6 +23,7 @@ mod process;
 mod report;
 mod scenario;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, value_parser};
@@ -109,20 +110,27 @@ enum Scenario {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "the report is what the program is for")]
+fn main() -> ExitCode {
+    match measure(Options::parse()) {
+        Ok(report) => {
+            print!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(options: Options) -> anyhow::Result<Report> {
     let mut runtime = match options.common.threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let threads = usize::try_from(options.common.threads)?;
-    let runtime = runtime.worker_threads(threads).enable_all().build()?;
-    let report = runtime.block_on(run(options))?;
-    #[allow(clippy::print_stdout, reason = "the report is what the program is for")]
-    {
-        print!("{report}");
-    }
-    Ok(())
+    runtime.worker_threads(threads).enable_all().build()?.block_on(run(options))
 }
 
 /// Does what `options` say.
