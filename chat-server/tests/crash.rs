@@ -6,8 +6,10 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures::future::{join, join_all, join3};
+use serde_json::{Value, json};
 use support::people::Device;
 use support::replica::Replica;
 use support::traffic::{Receipt, Sender, check_log};
@@ -83,6 +85,41 @@ impl World {
         join3(sending, listening, killing).await;
         Err(server.into_ended())
     }
+}
+
+/// A check that finds nothing would let everything pass.
+#[test]
+fn the_check_of_logs_finds_what_is_wrong_with_them() {
+    let room = "harbour".to_owned();
+    let message = |seq: usize| {
+        let client_id = format!("ann-{:05}", seq - 5);
+        json!({"seq": seq, "message_id": format!("m{seq}"), "timestamp": "t", "client_id": client_id})
+    };
+    let log: Vec<Value> = (5..11).map(message).collect();
+    let mut ann = Sender::new("ann", std::slice::from_ref(&room), 6);
+    ann.acknowledged = log.iter().map(Receipt::of).enumerate().collect();
+    let holds = |log: &[Value], ann: &Sender| {
+        let check = || check_log(&room, log, std::slice::from_ref(ann));
+        catch_unwind(AssertUnwindSafe(check)).is_ok()
+    };
+    assert!(holds(&log, &ann));
+
+    let without = |at: usize| [&log[..at], &log[at + 1..]].concat();
+    assert!(!holds(&without(2), &ann), "a hole");
+    assert!(!holds(&without(5), &ann), "an acknowledged message that is missing");
+    let mut twice = log.clone();
+    twice.push(log[5].clone());
+    assert!(!holds(&twice, &ann), "an entry that comes twice");
+    twice[6]["seq"] = json!(11);
+    assert!(!holds(&twice, &ann), "a message that is stored twice");
+    let mut renumbered = log.clone();
+    renumbered[3]["message_id"] = json!("another");
+    assert!(!holds(&renumbered, &ann), "not what was acknowledged");
+    let mut reordered = log;
+    reordered[2]["client_id"] = json!("ann-00003");
+    reordered[3]["client_id"] = json!("ann-00002");
+    ann.acknowledged.clear();
+    assert!(!holds(&reordered, &ann), "the order of the sender");
 }
 
 #[tokio::test]

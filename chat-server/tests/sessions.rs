@@ -50,7 +50,7 @@ async fn wrong_tokens_open_nothing_and_close_nothing() {
 
 #[tokio::test]
 async fn a_connection_that_nobody_signs_in_on_is_closed() {
-    let server = Server::with().set("limit_authentication_seconds", "1").start();
+    let server = Server::with().set("limit_authentication_seconds", "3").start();
     let mut signed_in = server.newcomer("ann").await;
     let mut stranger = server.connect().await;
     assert_eq!(stranger.closed().await, (4401, "missing".to_owned()));
