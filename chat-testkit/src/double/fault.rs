@@ -33,6 +33,10 @@ pub enum Fault {
     HeldBefore(Gate),
     /// It happens and waits at the gate before it answers.
     HeldAfter(Gate),
+    /// It does not happen: it panics.
+    PanicBefore,
+    /// It happens, and panics instead of answering.
+    PanicAfter,
 }
 
 /// Holds calls until it is opened. Clones are the same gate.
@@ -62,7 +66,8 @@ impl Gate {
         self.wait_for(|state| state.arrived >= calls).await;
     }
 
-    async fn pass(&self) {
+    /// Arrives, and waits until it is open.
+    pub async fn passed(&self) {
         self.0.send_modify(|state| state.arrived += 1);
         self.wait_for(|state| state.is_open).await;
     }
@@ -164,13 +169,18 @@ impl Faults {
                 Err(StoreError::timeout("planned by the test"))
             }
             Fault::HeldBefore(gate) => {
-                gate.pass().await;
+                gate.passed().await;
                 call.await
             }
             Fault::HeldAfter(gate) => {
                 let answer = call.await;
-                gate.pass().await;
+                gate.passed().await;
                 answer
+            }
+            Fault::PanicBefore => panic!("planned by the test"),
+            Fault::PanicAfter => {
+                call.await?;
+                panic!("planned by the test")
             }
         }
     }
