@@ -17,7 +17,7 @@ use super::hook::ActionContext;
 use super::operation::ConversationRef;
 use super::user::User;
 use crate::error::AuthError;
-use crate::hub::{DisconnectReason, Frame};
+use crate::hub::Frame;
 use crate::limits::hard;
 use crate::port::{ClientContext, Credentials, Registration};
 use crate::protocol::reply::{
@@ -33,7 +33,7 @@ use crate::protocol::request::{
 use crate::protocol::{ActionError, Request, RequestId, UnauthenticatedReason, entry_push, failure, success};
 
 /// A request that is being worked on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Call {
     chat: Chat,
     shared: Arc<Shared>,
@@ -216,8 +216,9 @@ async fn register(call: &Call, register: Register) -> Result<Frame, ActionError>
 async fn login(call: &Call, login: Login) -> Result<Frame, ActionError> {
     let engine = &call.chat.engine;
     let credentials = Credentials { username: login.username, password: login.password };
+    let ends = engine.ends();
     let grant = engine.ask(engine.auth.login(credentials, &call.client(login.device))).await?;
-    call.shared.bind(engine, &grant.identity, grant.token.expose_secret()).await?;
+    call.shared.bind(engine, &grant.identity, grant.token.expose_secret(), ends).await?;
     Ok(call.done(&LoginReply::from(grant)))
 }
 
@@ -229,12 +230,7 @@ async fn refresh(call: &Call, refresh: RefreshToken) -> Result<Frame, ActionErro
 
 async fn authenticate(call: &Call, token: &str, bound: Option<Caller>) -> Result<Frame, ActionError> {
     let engine = &call.chat.engine;
-    let client = call.client(None);
-    let identity = engine.ask(engine.auth.authenticate(token, &client)).await?;
-    if bound.is_some_and(|bound| bound.user_id != identity.user_id) {
-        return Err(ActionError::unauthenticated(UnauthenticatedReason::Invalid));
-    }
-    call.shared.bind(engine, &identity, token).await?;
+    let identity = call.shared.sign_in(engine, token, bound).await?;
     Ok(call.done(&AuthenticateReply::new(&identity, engine.clock.now())))
 }
 
@@ -248,8 +244,7 @@ async fn logout(call: &Call, caller: Caller) -> Result<Frame, ActionError> {
     });
     engine.ask(ended).await?;
     call.shared.unbind(engine);
-    let session = Some(caller.session_id);
-    engine.hub.disconnect(caller.user_id, session, Some(call.shared.id), DisconnectReason::SessionEnded);
+    engine.end(caller.user_id, Some(caller.session_id), Some(call.shared.id));
     Ok(call.done(&Done {}))
 }
 
@@ -274,7 +269,7 @@ async fn change_password(call: &Call, caller: Caller, change: ChangePassword) ->
     let Caller { user_id, session_id } = caller;
     let changed = engine.auth.change_password(user_id, session_id, change.old_password, change.new_password);
     for ended in engine.ask(changed).await? {
-        engine.hub.disconnect(user_id, Some(ended), None, DisconnectReason::SessionEnded);
+        engine.end(user_id, Some(ended), None);
     }
     Ok(call.done(&Done {}))
 }

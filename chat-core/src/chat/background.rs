@@ -1,6 +1,7 @@
 //! What goes on as long as the engine does: presence that settles, tokens that end,
 //! sessions that were ended elsewhere, and memory that nobody needs any more.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use crate::domain::Status;
-use crate::hub::DisconnectReason;
 use crate::id::UserId;
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub(super) fn start(engine: &Arc<Engine>) {
         while tick(&closing, REVOCATIONS_EVERY).await {
             let Some(engine) = weak.upgrade() else { return };
             let now = engine.clock.now();
-            if end_revoked(&engine, since.minus(REVOCATIONS_OVERLAP)).await {
+            if survives(end_revoked(&engine, since.minus(REVOCATIONS_OVERLAP))).await == Some(true) {
                 since = now;
             }
         }
@@ -57,14 +57,24 @@ fn every(engine: &Arc<Engine>, period: Duration, work: fn(Arc<Engine>) -> BoxFut
                 _ = ticks.tick() => {}
             }
             let Some(engine) = weak.upgrade() else { return };
-            work(engine).await;
+            survives(work(engine)).await;
         }
     });
 }
 
+/// What an application brings may panic: then this round is over, and the next one comes.
+async fn survives<T>(work: impl Future<Output = T>) -> Option<T> {
+    let outcome = AssertUnwindSafe(work).catch_unwind().await;
+    outcome.inspect_err(|_panic| tracing::error!("background work panicked")).ok()
+}
+
 async fn settle_presence(engine: Arc<Engine>) {
     let seen = engine.hub.tick(engine.clock.now());
-    record_seen(&engine, seen).await;
+    // Presence does not wait for the accounts.
+    if !seen.is_empty() {
+        let recording = engine.clone();
+        engine.background.spawn(async move { record_seen(&recording, seen).await });
+    }
 }
 
 async fn tick_connections(engine: Arc<Engine>) {
@@ -101,7 +111,7 @@ async fn tick(closing: &CancellationToken, period: Duration) -> bool {
 async fn end_revoked(engine: &Engine, since: Timestamp) -> bool {
     let Ok(ended) = engine.ask(engine.auth.ended_since(since)).await else { return false };
     for (user, session) in ended {
-        engine.hub.disconnect(user, Some(session), None, DisconnectReason::SessionEnded);
+        engine.end(user, Some(session), None);
     }
     true
 }

@@ -20,7 +20,7 @@ use crate::domain::Seq;
 use crate::hub::{Behind, ConnectionId, DisconnectReason, Frame, Outbox, Taken};
 use crate::id::{SessionId, UserId};
 use crate::limits::hard;
-use crate::port::{Connection, EntryRange, Identity, Publication, Standing, Subscription};
+use crate::port::{ClientContext, Connection, EntryRange, Identity, Subscription};
 use crate::protocol::event::{Connected, Push};
 use crate::protocol::{ActionError, EntryContext, UnauthenticatedReason, entry_push};
 use crate::time::Timestamp;
@@ -206,10 +206,11 @@ impl Shared {
         });
         let greeting = Connected::new(chat.engine.epoch.clone(), engine.clock.now(), &engine.limits);
         shared.outbox.reply(Push::Connected(Box::new(greeting)).encode());
+        engine.register(shared.clone());
+        // Whoever closes all connections may not have seen this one.
         if engine.is_closing() {
             shared.outbox.close(DisconnectReason::Shutdown);
         }
-        engine.register(shared.clone());
         let unreadable = Tally::new(engine.limits.unreadable_frames, Duration::from_secs(60));
         let refused = Tally::new(engine.limits.flood_refusals, Duration::from_secs(10));
         let inbound = Inbound { chat: chat.clone(), shared: shared.clone(), unreadable, refused };
@@ -235,12 +236,34 @@ impl Shared {
         }
     }
 
-    /// Signs a user in on this connection: live delivery begins. Nobody or the same user is signed in before.
+    /// Signs in whom `token` stands for. `bound` is signed in already: nobody else may come with a token.
+    pub(crate) async fn sign_in(
+        &self,
+        engine: &Engine,
+        token: &str,
+        bound: Option<Caller>,
+    ) -> Result<Identity, ActionError> {
+        let ends = engine.ends();
+        let identity = self.authenticate(engine, token).await?;
+        if bound.is_some_and(|bound| bound.user_id != identity.user_id) {
+            return Err(ActionError::unauthenticated(UnauthenticatedReason::Invalid));
+        }
+        self.bind(engine, &identity, token, ends).await?;
+        Ok(identity)
+    }
+
+    async fn authenticate(&self, engine: &Engine, token: &str) -> Result<Identity, ActionError> {
+        let client = ClientContext { address: self.peer.address, device: None };
+        engine.ask(engine.auth.authenticate(token, &client)).await
+    }
+
+    /// Signs a user in on this connection: live delivery begins. `ends` is from before the accounts were asked.
     pub(crate) async fn bind(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
+        &self,
+        engine: &Engine,
         identity: &Identity,
         token: &str,
+        ends: u64,
     ) -> Result<(), ActionError> {
         let caller = Caller { user_id: identity.user_id, session_id: identity.session_id };
         let is_renewal = self.caller() == Some(caller);
@@ -261,14 +284,14 @@ impl Shared {
             // It ended meanwhile; whoever ended it may not have seen it in the hub yet.
             self.unbind(engine);
         }
+        if engine.ends() != ends {
+            // So may whoever ended its session.
+            self.authenticate(engine, token).await.inspect_err(|_| self.unbind(engine))?;
+        }
         Ok(())
     }
 
-    async fn begin_delivery(
-        self: &Arc<Self>,
-        engine: &Arc<Engine>,
-        caller: Caller,
-    ) -> Result<(), ActionError> {
+    async fn begin_delivery(&self, engine: &Engine, caller: Caller) -> Result<(), ActionError> {
         let connection = Connection {
             id: self.id,
             user_id: caller.user_id,
@@ -289,9 +312,6 @@ impl Shared {
             member_count: standing.conversation.member_count,
         });
         engine.hub.enter(self.id, subscriptions.collect());
-        for standing in &standings {
-            deliver_published_meanwhile(engine, standing).await;
-        }
         Ok(())
     }
 
@@ -335,30 +355,6 @@ impl Binding {
 
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
-}
-
-/// What was appended between reading where the user stands and entering the conversation was published to
-/// nobody, if nobody else was there.
-async fn deliver_published_meanwhile(engine: &Arc<Engine>, standing: &Standing) {
-    let id = standing.conversation.id;
-    let Some(sequencer) = engine.known_sequencer(id) else { return };
-    let read_head = standing.conversation.head.seq;
-    let Some(head) = sequencer.applied_head().filter(|head| head.seq > read_head) else { return };
-    let Ok(conversation) = sequencer.conversation(engine).await else { return };
-    let range = EntryRange {
-        after: read_head,
-        upto: head.seq,
-        limit: hard::RING_ENTRIES as u32,
-        max_bytes: hard::RING_BYTES,
-    };
-    // If it cannot be read, the next entry shows the gap.
-    let Ok(page) = engine.read(engine.rooms.entries(id, range)).await else { return };
-    if page.entries.is_empty() {
-        return;
-    }
-    let entries = super::sequencer::live_entries(&conversation, &page.entries);
-    let member_count = conversation.member_count;
-    engine.hub.publish(Publication { conversation: id, entries, member_count, is_ours: false });
 }
 
 /// A request in progress: counts against the connection's limit until it is dropped.

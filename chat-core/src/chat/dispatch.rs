@@ -10,11 +10,8 @@ use super::answer::{Call, answer};
 use super::connection::{Asking, Caller, InProgress, Inbound};
 use super::sequencer::Reply;
 use crate::hub::{DisconnectReason, Frame};
-use crate::port::ClientContext;
 use crate::protocol::reply::SendReply;
-use crate::protocol::{
-    ActionError, Code, Envelope, Request, RequestId, UnauthenticatedReason, failure, success,
-};
+use crate::protocol::{ActionError, Code, Envelope, Request, RequestId, failure, success};
 
 /// What a frame asks for.
 pub(super) enum Asked {
@@ -52,6 +49,8 @@ impl Asked {
                     | Request::Authenticate(_)
                     | Request::RefreshToken(_)
                     | Request::Logout(_)
+                    // It may be the own one.
+                    | Request::RevokeSession(_)
             )
         )
     }
@@ -80,7 +79,8 @@ pub(super) fn accept(inbound: &mut Inbound, text: &str) {
         Ok(envelope) => envelope,
         Err(refused) => {
             let is_unreadable = refused.is_unreadable();
-            inbound.refuse("unreadable", refused.request_id.as_ref(), &refused.error);
+            let error = inbound.admit(false).err().unwrap_or(refused.error);
+            inbound.refuse("unreadable", refused.request_id.as_ref(), &error);
             if is_unreadable && inbound.unreadable.trips() {
                 inbound.disconnect(DisconnectReason::Unreadable);
             }
@@ -171,13 +171,10 @@ fn refuse_by_rate(inbound: &mut Inbound, call: Call, asked: &Asked, error: Actio
     inbound.count_refusal();
     let progress = InProgress::begin(&inbound.shared, false);
     let user = inbound.chat.as_user(caller.user_id);
-    inbound.chat.engine.tasks.spawn(async move {
-        let frame = match user.sent_before(named, &message).await {
-            Some(sent) => success(call.request_id(), &sent),
-            None => failure(call.request_id(), &error),
-        };
-        call.reply(frame);
-        drop(progress);
+    let request_id = call.request_id().cloned();
+    answer_later(call, asked.name(), progress, async move {
+        let sent = user.sent_before(named, &message).await.ok_or(error)?;
+        Ok(success(request_id.as_ref(), &sent))
     });
 }
 
@@ -219,17 +216,28 @@ enum Identified {
 fn spawn(call: Call, asked: Asked, identified: Identified) {
     let is_signing_in = asked.is_signing_in() || matches!(identified, Identified::By { .. });
     let progress = InProgress::begin(call.shared(), is_signing_in);
-    let action = asked.name();
+    let worked_on = call.clone();
+    answer_later(call, asked.name(), progress, async move { work(&worked_on, asked, identified).await });
+}
+
+/// Answers when `work` is done. If that panics, the connection ends and nothing else.
+fn answer_later(
+    call: Call,
+    action: &'static str,
+    progress: InProgress,
+    work: impl Future<Output = Result<Frame, ActionError>> + Send + 'static,
+) {
     let tasks = call.chat().engine.tasks.clone();
     tasks.spawn(async move {
         let began_at = Instant::now();
-        let work = AssertUnwindSafe(work(&call, asked, identified)).catch_unwind();
-        match work.await {
+        match AssertUnwindSafe(work).catch_unwind().await {
             Ok(outcome) => finish(&call, action, began_at, outcome),
             Err(_panic) => {
                 tracing::error!(connection = %call.shared().id, action, "a request panicked");
                 finish(&call, action, began_at, Err(ActionError::internal()));
                 call.shared().outbox.close(DisconnectReason::Panic);
+                // If the client has left already, nobody else would.
+                call.shared().unbind(&call.chat().engine);
             }
         }
         drop(progress);
@@ -240,21 +248,12 @@ async fn work(call: &Call, asked: Asked, identified: Identified) -> Result<Frame
     let caller = match identified {
         Identified::No => call.shared().caller(),
         Identified::As(caller) => Some(caller),
-        Identified::By { token, bound } => Some(sign_in(call, &token, bound).await?),
+        Identified::By { token, bound } => {
+            let identity = call.shared().sign_in(&call.chat().engine, &token, bound).await?;
+            Some(Caller { user_id: identity.user_id, session_id: identity.session_id })
+        }
     };
     answer(call, asked, caller).await
-}
-
-/// Signs in whom the token of a request stands for. Nobody but the user who is signed in may come with another one.
-async fn sign_in(call: &Call, token: &str, bound: Option<Caller>) -> Result<Caller, ActionError> {
-    let engine = &call.chat().engine;
-    let client = ClientContext { address: call.shared().peer.address, device: None };
-    let identity = engine.ask(engine.auth.authenticate(token, &client)).await?;
-    if bound.is_some_and(|bound| bound.user_id != identity.user_id) {
-        return Err(ActionError::unauthenticated(UnauthenticatedReason::Invalid));
-    }
-    call.shared().bind(engine, &identity, token).await?;
-    Ok(Caller { user_id: identity.user_id, session_id: identity.session_id })
 }
 
 fn finish(call: &Call, action: &'static str, began_at: Instant, outcome: Result<Frame, ActionError>) {

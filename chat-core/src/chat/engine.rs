@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     pub(crate) background: TaskTracker,
     pub(crate) closing: CancellationToken,
     pub(crate) is_draining: AtomicBool,
+    /// How often the end of a session was said; see [`end`](Self::end).
+    ends: AtomicU64,
     /// Names the history that the store holds.
     pub(crate) epoch: String,
     sequencers: Mutex<HashMap<ConversationId, Arc<Sequencer>>>,
@@ -99,6 +101,7 @@ impl Engine {
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
             is_draining: AtomicBool::new(false),
+            ends: AtomicU64::new(0),
             epoch: parts.epoch,
             sequencers: Mutex::default(),
             connections: Mutex::default(),
@@ -199,11 +202,6 @@ impl Engine {
         sequencers.entry(conversation).or_insert_with(|| Arc::new(Sequencer::new(conversation))).clone()
     }
 
-    /// The sequencer of a conversation if it is in memory.
-    pub(crate) fn known_sequencer(&self, conversation: ConversationId) -> Option<Arc<Sequencer>> {
-        self.lock_sequencers().get(&conversation).cloned()
-    }
-
     /// All sequencers in memory.
     pub(crate) fn sequencers(&self) -> Vec<Arc<Sequencer>> {
         self.lock_sequencers().values().cloned().collect()
@@ -223,6 +221,23 @@ impl Engine {
 
     fn lock_sequencers(&self) -> std::sync::MutexGuard<'_, HashMap<ConversationId, Arc<Sequencer>>> {
         self.sequencers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many conversations are in memory.
+    pub(crate) fn conversation_count(&self) -> usize {
+        self.lock_sequencers().len()
+    }
+
+    /// Closes the connections of a session that ended, or all of a user, but not `but`. Answers how many here.
+    pub(crate) fn end(&self, user: UserId, session: Option<SessionId>, but: Option<ConnectionId>) -> usize {
+        // Whoever is signing in sees that they have to ask again, or is closed by the hub.
+        self.ends.fetch_add(1, Ordering::SeqCst);
+        self.hub.disconnect(user, session, but, DisconnectReason::SessionEnded)
+    }
+
+    /// Changes whenever sessions have ended.
+    pub(crate) fn ends(&self) -> u64 {
+        self.ends.load(Ordering::SeqCst)
     }
 
     pub(crate) fn register(&self, connection: Arc<Shared>) {
@@ -323,7 +338,7 @@ impl HubListener for Listener {
     fn sessions_ended(&self, user: UserId, sessions: Vec<SessionId>) {
         if let Some(engine) = self.0.upgrade() {
             for session in sessions {
-                engine.hub.disconnect(user, Some(session), None, DisconnectReason::SessionEnded);
+                engine.end(user, Some(session), None);
             }
         }
     }

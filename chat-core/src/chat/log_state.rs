@@ -24,6 +24,15 @@ impl RowsVersion {
     }
 }
 
+/// What a row that was read from the store tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learned {
+    /// Where its user stands, unless that changed meanwhile.
+    Row,
+    /// That the log has come further than is applied here.
+    Ahead,
+}
+
 #[derive(Debug)]
 pub(crate) struct LogState {
     conversation: Arc<Conversation>,
@@ -72,15 +81,17 @@ impl LogState {
 
     /// Remembers a row that was read from the store since `version`, unless it would be wrong here: an
     /// event was applied since, or the row shows an entry that is not applied yet.
-    pub(crate) fn remember(&mut self, user: UserId, row: Option<Member>, version: RowsVersion) {
-        let from_later = row.as_ref().is_some_and(|member| member.since_seq > self.head().seq);
-        if self.rows_version != version || from_later {
-            return;
+    pub(crate) fn remember(&mut self, user: UserId, row: Option<Member>, version: RowsVersion) -> Learned {
+        if row.as_ref().is_some_and(|member| member.since_seq > self.head().seq) {
+            return Learned::Ahead;
         }
-        if self.rows.len() >= KNOWN_ROWS {
-            self.rows.retain(|user, _| self.pinned.contains(&Some(*user)));
+        if self.rows_version == version {
+            if self.rows.len() >= KNOWN_ROWS {
+                self.rows.retain(|user, _| self.pinned.contains(&Some(*user)));
+            }
+            self.rows.insert(user, row);
         }
-        self.rows.insert(user, row);
+        Learned::Row
     }
 
     /// Makes `entry`, the next one, part of the state. The row of the user that an

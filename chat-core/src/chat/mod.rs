@@ -50,6 +50,17 @@ pub struct Peer {
     pub address: Option<IpAddr>,
 }
 
+/// What an engine holds in memory at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections, signed in or not.
+    pub connections: usize,
+    /// Users who are signed in on at least one of them.
+    pub users: usize,
+    /// Conversations that were used within the last minute or two.
+    pub conversations: usize,
+}
+
 /// The chat engine: cheap to clone, one per process. The crate's front page shows one at work.
 #[derive(Debug, Clone)]
 pub struct Chat {
@@ -87,14 +98,24 @@ impl Chat {
     /// `not_found` if the user has no such session.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<(), ActionError> {
         self.engine.ask(self.engine.auth.end_session(user, session)).await?;
-        self.engine.hub.disconnect(user, Some(session), None, DisconnectReason::SessionEnded);
+        self.engine.end(user, Some(session), None);
         Ok(())
     }
 
     /// Closes every connection of a user, for hosts that ended its sessions themselves. Answers how many here.
     #[must_use = "says how many connections were closed"]
     pub fn disconnect_user(&self, user: UserId) -> usize {
-        self.engine.hub.disconnect(user, None, None, DisconnectReason::SessionEnded)
+        self.engine.end(user, None, None)
+    }
+
+    /// What the engine holds in memory now, for gauges.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.engine.connections().len(),
+            users: self.engine.hub.connected_users().len(),
+            conversations: self.engine.conversation_count(),
+        }
     }
 
     /// Takes no more requests, waits until those that were taken are answered, and closes every connection

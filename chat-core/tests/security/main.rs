@@ -7,6 +7,10 @@
 #[path = "../engine/support.rs"]
 mod support;
 
+mod double;
+mod failures;
+mod hooks;
 mod input;
 mod matrix;
+mod panics;
 mod stage;

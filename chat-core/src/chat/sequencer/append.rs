@@ -1,13 +1,16 @@
 //! What a sequencer does with a batch: decide, append in one call, publish, answer; and
 //! how it finds its way again when the log has moved on or an outcome is unknown.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+
 use super::publish::publish;
-use super::{Batch, Outcome, Sequencer, Submission};
+use super::{Batch, CreationReply, Outcome, Sequencer, Submission};
 use crate::chat::engine::Engine;
-use crate::chat::log_state::LogState;
+use crate::chat::log_state::{Learned, LogState};
 use crate::chat::operation::{Operation, decide};
 use crate::domain::{Conversation, Draft, Entry, EntryBody, Event, Head};
 use crate::error::{Retry, StoreError};
@@ -30,8 +33,7 @@ struct Candidate {
 impl Sequencer {
     pub(super) async fn work(&self, engine: &Arc<Engine>, mut batch: Batch) {
         for (new, reply) in batch.creations.drain(..) {
-            // Whoever asked may have left.
-            let _ = reply.send(self.bring_into_being(engine, new).await);
+            self.bring_into_being(engine, new, reply).await;
         }
         if batch.is_empty() {
             return;
@@ -41,66 +43,74 @@ impl Sequencer {
             match self.read_on(engine).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    engine.forget(self.conversation);
+                    self.give_up(engine);
                     return batch.refuse(&ActionError::not_found());
                 }
                 Err(error) => return batch.refuse(&ActionError::from(&error)),
             }
         }
-        for load in batch.loads.drain(..) {
-            // Whoever asked may have left.
-            let _ = load.send(Ok(()));
+        for reader in batch.readers.drain(..) {
+            drop(reader.send(Ok(())));
         }
         let mut submissions = batch.submissions;
         for _ in 0..CONFLICT_ATTEMPTS {
+            // If the log is read on while deciding, what was decided before that does not hold: the append conflicts.
+            let Some(head) = self.applied_head() else { break };
             let candidates = self.decide_all(engine, submissions).await;
             if candidates.is_empty() {
                 return;
             }
-            submissions = self.append(engine, candidates).await;
+            submissions = self.append(engine, head, candidates).await;
             if submissions.is_empty() {
                 return;
             }
             metrics::counter!("chat_append_conflicts_total").increment(1);
         }
         for submission in submissions {
-            submission.reply.send(Err(ActionError::unavailable()));
+            submission.reply.refuse(ActionError::unavailable());
         }
     }
 
-    async fn bring_into_being(
-        &self,
-        engine: &Engine,
-        new: NewConversation,
-    ) -> Result<Arc<Conversation>, ActionError> {
+    async fn bring_into_being(&self, engine: &Arc<Engine>, new: NewConversation, reply: CreationReply) {
         let first = Draft {
             id: new.entry_id,
             by: new.created_by,
             timestamp: new.created_at,
             body: EntryBody::Event(Event::Created),
         };
+        // Should the outcome be unknown, the log is read on from nothing.
+        *self.lock_state() = Some(LogState::new(nothing_yet(&new)));
+        *self.lock_unresolved() = vec![first.id];
+        // Whoever asked may have left: answers may be lost.
         match engine.write(engine.rooms.create(new)).await {
             Ok(Creation::New(conversation)) => {
                 let first = Arc::new(first.at(conversation.id, Head::default()));
+                self.lock_unresolved().clear();
                 let state = LogState::new(conversation);
                 let conversation = state.conversation().clone();
                 *self.lock_state() = Some(state);
                 publish(engine, &conversation, std::slice::from_ref(&first), true);
+                drop(reply.send(Ok(conversation.clone())));
                 engine.observe(&conversation, &[first]);
-                Ok(conversation)
             }
             Ok(Creation::Existing(conversation)) => {
-                if conversation.id != self.conversation {
-                    engine.forget(self.conversation);
-                }
-                Ok(Arc::new(conversation))
+                let is_this = conversation.id == self.conversation;
+                drop(reply.send(Ok(Arc::new(conversation))));
+                if is_this { self.resync(engine).await } else { self.give_up(engine) }
             }
             Err(error) => {
                 tracing::warn!(error = %error, "cannot create a conversation");
-                engine.forget(self.conversation);
-                Err(ActionError::from(&error))
+                drop(reply.send(Err(ActionError::from(&error))));
+                if error.retry() == Retry::Safe { self.give_up(engine) } else { self.resync(engine).await }
             }
         }
+    }
+
+    /// There is no such conversation.
+    fn give_up(&self, engine: &Engine) {
+        *self.lock_state() = None;
+        self.lock_unresolved().clear();
+        engine.forget(self.conversation);
     }
 
     /// Answers what is refused or changes nothing; returns what is to be appended.
@@ -132,13 +142,7 @@ impl Sequencer {
         engine: &Arc<Engine>,
         submission: &Submission,
     ) -> Result<Option<EntryBody>, ActionError> {
-        let deciding = [Some(submission.by), submission.operation.target()];
-        if let Some(state) = self.lock_state().as_mut() {
-            state.pin(deciding);
-        }
-        for user in deciding.into_iter().flatten() {
-            self.ensure_known(engine, user).await?;
-        }
+        self.ensure_known(engine, [Some(submission.by), submission.operation.target()]).await?;
         let body = {
             let state = self.lock_state();
             let state = state.as_ref().ok_or_else(ActionError::unavailable)?;
@@ -156,15 +160,20 @@ impl Sequencer {
         Ok(body)
     }
 
-    async fn ensure_known(&self, engine: &Engine, user: UserId) -> Result<(), ActionError> {
+    /// Makes sure that the rows of these users are known, and stay known while they decide.
+    async fn ensure_known(&self, engine: &Engine, users: [Option<UserId>; 2]) -> Result<(), ActionError> {
         loop {
-            let unknown = match self.lock_state().as_ref() {
-                Some(state) => (!state.knows(user)).then(|| state.rows_version()),
+            let (unknown, version) = match self.lock_state().as_mut() {
+                Some(state) => {
+                    state.pin(users);
+                    let unknown = users.into_iter().flatten().find(|user| !state.knows(*user));
+                    (unknown, state.rows_version())
+                }
                 None => return Err(ActionError::unavailable()),
             };
-            match unknown {
-                Some(version) => self.learn(engine, user, version).await?,
-                None => return Ok(()),
+            let Some(user) = unknown else { return Ok(()) };
+            if self.learn(engine, user, version).await? == Learned::Ahead {
+                self.read_on(engine).await.map_err(|error| ActionError::from(&error))?;
             }
         }
     }
@@ -190,14 +199,13 @@ impl Sequencer {
     }
 
     /// Appends in one call. Returns what must be decided again because the log had moved on.
-    async fn append(&self, engine: &Arc<Engine>, candidates: Vec<Candidate>) -> Vec<Submission> {
-        let Some(head) = self.applied_head() else {
-            return candidates.into_iter().map(|candidate| candidate.submission).collect();
-        };
+    async fn append(&self, engine: &Arc<Engine>, head: Head, candidates: Vec<Candidate>) -> Vec<Submission> {
         let drafts = candidates.iter().map(|candidate| candidate.draft.clone()).collect();
+        *self.lock_unresolved() = candidates.iter().map(|candidate| candidate.draft.id).collect();
         metrics::histogram!("chat_append_batch_entries").record(candidates.len() as f64);
         match engine.write(engine.rooms.append(self.conversation, head, drafts)).await {
             Ok(Append::Done(outcomes)) => {
+                self.lock_unresolved().clear();
                 self.commit(engine, candidates, outcomes);
                 Vec::new()
             }
@@ -278,16 +286,21 @@ impl Sequencer {
     }
 
     /// After an unknown outcome: reads until the log is known again, so that nothing is built on a guess and
-    /// whatever was stored after all is delivered.
-    async fn resync(&self, engine: &Arc<Engine>) {
+    /// whatever was stored after all is delivered. As long as that fails, whoever waits is refused.
+    pub(super) async fn resync(&self, engine: &Arc<Engine>) {
         let (mut wait, longest) = RESYNC_WAITS;
-        loop {
-            match self.read_on(engine).await {
-                Ok(_) => return,
-                Err(error) => {
+        while self.applied_head().is_some() {
+            match AssertUnwindSafe(self.read_on(engine)).catch_unwind().await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => return self.give_up(engine),
+                Ok(Err(error)) => {
                     tracing::warn!(conversation = %self.conversation, error = %error, "cannot resync");
                 }
+                Err(_panic) => {
+                    tracing::error!(conversation = %self.conversation, "the store panicked in a resync");
+                }
             }
+            self.refuse_waiting();
             if engine.is_closing() {
                 *self.lock_state() = None;
                 return;
@@ -331,8 +344,24 @@ impl Sequencer {
         let state = LogState::new(conversation);
         let conversation = state.conversation().clone();
         *self.lock_state() = Some(state);
-        publish(engine, &conversation, &missed, false);
+        let unresolved = std::mem::take(&mut *self.lock_unresolved());
+        let ours: Vec<_> = missed.iter().filter(|entry| unresolved.contains(&entry.id)).cloned().collect();
+        publish(engine, &conversation, &missed, !ours.is_empty());
+        engine.observe(&conversation, &ours);
         Ok(true)
+    }
+}
+
+/// The conversation before its first entry.
+fn nothing_yet(new: &NewConversation) -> Conversation {
+    Conversation {
+        id: new.id,
+        kind: new.kind.clone(),
+        created_by: new.created_by,
+        created_at: new.created_at,
+        head: Head::default(),
+        member_count: 0,
+        owners: Vec::new(),
     }
 }
 

@@ -11,21 +11,22 @@
 //! - *decided on the prefix*: an operation is authorised against exactly the entries
 //!   before its own, and again after every conflict;
 //! - *published in order*: entries reach the hub once each, in order, only when durable;
-//! - *always answered*: every submission gets one answer, also when a task panics.
+//! - *always answered*: every submission gets one answer, in time, also when a store hangs or panics.
 
 mod append;
 mod publish;
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub(super) use publish::live_entries;
+use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::engine::Engine;
-use super::log_state::{LogState, RowsVersion};
+use super::log_state::{Learned, LogState, RowsVersion};
 use super::operation::{ConversationRef, Operation};
 use crate::domain::{Conversation, Entry, Head, Member};
 use crate::id::{ConversationId, EntryId, UserId};
@@ -78,13 +79,18 @@ pub(crate) struct Submission {
 /// Answers a creation.
 type CreationReply = oneshot::Sender<Result<Arc<Conversation>, ActionError>>;
 
+/// Answers whoever waits until the log is read. They may have left: then an answer is lost on nobody.
+type Reader = oneshot::Sender<Result<(), ActionError>>;
+
 enum Work {
     /// Bring the conversation into being; nobody can know its id before.
     Create(NewConversation, CreationReply),
     Submit(Submission),
     /// Be loaded, then answer.
-    Load(oneshot::Sender<Result<(), ActionError>>),
-    /// Read on: the log is said to have come so far.
+    Load(Reader),
+    /// Read on, then answer: the log has come further.
+    ReadOn(Reader),
+    /// Read on: the log is said to have come further.
     CatchUp,
 }
 
@@ -99,6 +105,8 @@ pub(crate) struct Sequencer {
     conversation: ConversationId,
     queue: Mutex<Queue>,
     state: Mutex<Option<LogState>>,
+    /// What was handed to the store without a clear answer: if the log turns out to have it, it was made here.
+    unresolved: Mutex<Vec<EntryId>>,
 }
 
 impl std::fmt::Debug for Sequencer {
@@ -116,7 +124,7 @@ pub(crate) struct Snapshot {
 
 impl Sequencer {
     pub(crate) fn new(conversation: ConversationId) -> Self {
-        Self { conversation, queue: Mutex::default(), state: Mutex::default() }
+        Self { conversation, queue: Mutex::default(), state: Mutex::default(), unresolved: Mutex::default() }
     }
 
     /// Queues an operation. Never waits; a full queue answers `unavailable`.
@@ -163,8 +171,12 @@ impl Sequencer {
             });
             match known {
                 Some((conversation, Some(member), _)) => return Ok(Snapshot { conversation, member }),
-                Some((_, None, version)) => self.learn(engine, user, version).await?,
-                None => self.load(engine).await?,
+                Some((_, None, version)) => {
+                    if self.learn(engine, user, version).await? == Learned::Ahead {
+                        self.wait_for(engine, Work::ReadOn).await?;
+                    }
+                }
+                None => self.wait_for(engine, Work::Load).await?,
             }
         }
     }
@@ -178,7 +190,7 @@ impl Sequencer {
             if let Some(state) = self.lock_state().as_ref() {
                 return Ok(state.conversation().clone());
             }
-            self.load(engine).await?;
+            self.wait_for(engine, Work::Load).await?;
         }
     }
 
@@ -190,21 +202,28 @@ impl Sequencer {
             && queue.used_at.is_none_or(|used_at| used_at.elapsed() >= idle)
     }
 
-    async fn load(self: &Arc<Self>, engine: &Arc<Engine>) -> Result<(), ActionError> {
+    async fn wait_for(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        work: fn(Reader) -> Work,
+    ) -> Result<(), ActionError> {
         let (sender, receiver) = oneshot::channel();
-        if self.enqueue(engine, Work::Load(sender)).is_some() {
+        if self.enqueue(engine, work(sender)).is_some() {
             return Err(ActionError::unavailable());
         }
         receiver.await.unwrap_or_else(|_| Err(ActionError::internal()))
     }
 
     /// Reads a user's row and remembers it, unless it changed meanwhile.
-    async fn learn(&self, engine: &Engine, user: UserId, version: RowsVersion) -> Result<(), ActionError> {
+    async fn learn(
+        &self,
+        engine: &Engine,
+        user: UserId,
+        version: RowsVersion,
+    ) -> Result<Learned, ActionError> {
         let row = engine.read(engine.rooms.member(self.conversation, user)).await?;
-        if let Some(state) = self.lock_state().as_mut() {
-            state.remember(user, row, version);
-        }
-        Ok(())
+        let mut state = self.lock_state();
+        Ok(state.as_mut().map_or(Learned::Row, |state| state.remember(user, row, version)))
     }
 
     /// Answers the work if the queue is full.
@@ -229,6 +248,10 @@ impl Sequencer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_unresolved(&self) -> std::sync::MutexGuard<'_, Vec<EntryId>> {
+        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock_state(&self) -> std::sync::MutexGuard<'_, Option<LogState>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -242,7 +265,11 @@ impl Sequencer {
         while let Some(work) = queue.waiting.pop_front() {
             match work {
                 Work::Create(new, reply) => batch.creations.push((new, reply)),
-                Work::Load(sender) => batch.loads.push(sender),
+                Work::Load(reader) => batch.readers.push(reader),
+                Work::ReadOn(reader) => {
+                    batch.readers.push(reader);
+                    batch.must_catch_up = true;
+                }
                 Work::CatchUp => batch.must_catch_up = true,
                 Work::Submit(submission) => {
                     bytes += submission.operation.content_bytes();
@@ -264,13 +291,28 @@ impl Sequencer {
         }
         Some(batch)
     }
+
+    /// Nothing can be done for those who wait: they are told to come again.
+    fn refuse_waiting(&self) {
+        let waiting = std::mem::take(&mut self.lock_queue().waiting);
+        let error = ActionError::unavailable;
+        for work in waiting {
+            match work {
+                Work::Create(_, reply) => drop(reply.send(Err(error()))),
+                Work::Submit(submission) => submission.reply.refuse(error()),
+                Work::Load(reader) | Work::ReadOn(reader) => drop(reader.send(Err(error()))),
+                // Whoever refuses tries to read on.
+                Work::CatchUp => {}
+            }
+        }
+    }
 }
 
 #[derive(Default)]
 struct Batch {
     creations: Vec<(NewConversation, CreationReply)>,
     submissions: Vec<Submission>,
-    loads: Vec<oneshot::Sender<Result<(), ActionError>>>,
+    readers: Vec<Reader>,
     must_catch_up: bool,
 }
 
@@ -278,39 +320,28 @@ impl Batch {
     fn is_empty(&self) -> bool {
         self.creations.is_empty()
             && self.submissions.is_empty()
-            && self.loads.is_empty()
+            && self.readers.is_empty()
             && !self.must_catch_up
     }
 
     fn refuse(self, error: &ActionError) {
         for submission in self.submissions {
-            submission.reply.send(Err(error.clone()));
+            submission.reply.refuse(error.clone());
         }
-        for load in self.loads {
-            // Whoever asked may have left.
-            let _ = load.send(Err(error.clone()));
+        for reader in self.readers {
+            drop(reader.send(Err(error.clone())));
         }
     }
 }
 
-/// Works until nothing waits. If it panics, what waited is answered `internal` and the
-/// next submission starts afresh from the log.
+/// Works until nothing waits. A batch that panics is answered `internal`; what it may have stored is
+/// found in the log before anything else is done.
 async fn work_off(engine: Arc<Engine>, sequencer: Arc<Sequencer>) {
-    struct StopsOnPanic<'a>(&'a Sequencer, bool);
-    impl Drop for StopsOnPanic<'_> {
-        fn drop(&mut self) {
-            if self.1 {
-                return;
-            }
-            *self.0.lock_state() = None;
-            let mut queue = self.0.lock_queue();
-            queue.is_worked_on = false;
-            drop(std::mem::take(&mut queue.waiting));
+    while let Some(batch) = sequencer.next_batch() {
+        let work = AssertUnwindSafe(sequencer.work(&engine, batch)).catch_unwind();
+        if work.await.is_err() {
+            tracing::error!(conversation = %sequencer.conversation, "work on a conversation panicked");
+            sequencer.resync(&engine).await;
         }
     }
-    let mut guard = StopsOnPanic(&sequencer, false);
-    while let Some(batch) = sequencer.next_batch() {
-        sequencer.work(&engine, batch).await;
-    }
-    guard.1 = true;
 }

@@ -1,6 +1,5 @@
 //! From durable entries to live delivery: each encoded once, in order.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 
 use crate::chat::engine::Engine;
@@ -41,15 +40,12 @@ fn tell_invitee(engine: &Engine, conversation: &Conversation, entry: &Entry) {
 }
 
 /// Entries as the hub takes them, each encoded once.
-pub(in crate::chat) fn live_entries<E: Borrow<Entry>>(
-    conversation: &Conversation,
-    entries: &[E],
-) -> Vec<LiveEntry> {
+fn live_entries(conversation: &Conversation, entries: &[Arc<Entry>]) -> Vec<LiveEntry> {
     let context = EntryContext::of(conversation);
-    let live = entries.iter().map(Borrow::borrow).map(|entry| LiveEntry {
+    let live = entries.iter().map(|entry| LiveEntry {
         frame: entry_push(entry, context),
         membership: membership(conversation, entry),
-        entry: entry.clone(),
+        entry: Entry::clone(entry),
     });
     live.collect()
 }
