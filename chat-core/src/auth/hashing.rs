@@ -3,7 +3,10 @@
 //! New hashes are argon2id in PHC form. Hashes of older systems (bcrypt, as PHP writes it) are verified
 //! and come back as argon2id. Which passwords may be chosen is decided elsewhere.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
@@ -44,6 +47,7 @@ pub(super) struct HashPool {
     places: Arc<Semaphore>,
     /// Those who compute.
     workers: Arc<Semaphore>,
+    threads: Arc<HashThreads>,
 }
 
 impl HashPool {
@@ -62,6 +66,7 @@ impl HashPool {
             dummy: dummy.into(),
             places: Arc::new(Semaphore::new(settings.hashes_at_once + settings.hashes_waiting)),
             workers: Arc::new(Semaphore::new(settings.hashes_at_once)),
+            threads: Arc::new(HashThreads { count: settings.hashes_at_once, jobs: OnceLock::new() }),
         })
     }
 
@@ -92,8 +97,8 @@ impl HashPool {
         Ok(if is_somebody { verdict } else { Verdict::NoMatch })
     }
 
-    /// Runs `job` on a blocking thread. Both permits go with it: a caller who leaves does not make room before
-    /// the work is over.
+    /// Runs `job` on one of the threads for hashes, while a blocking thread of the runtime waits for it. Both
+    /// permits go with it: a caller who leaves does not make room before the work is over.
     async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => place,
@@ -107,12 +112,64 @@ impl HashPool {
         };
         let worker = Arc::clone(&self.workers).acquire_owned().await;
         let worker = worker.map_err(|error| AuthError::Internal(Box::new(error)))?;
+        let threads = Arc::clone(&self.threads);
         let work = tokio::task::spawn_blocking(move || {
-            let result = job();
+            let result = threads.run(job);
             drop((worker, place));
             result
         });
-        work.await.map_err(|error| AuthError::Internal(Box::new(error)))
+        let result = work.await.map_err(|error| AuthError::Internal(Box::new(error)))?;
+        result.ok_or_else(|| AuthError::Internal("a password hash was not computed".into()))
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads that compute hashes, started when the first is wanted. A hash takes 19 MiB for a moment, and an
+/// allocator keeps freed blocks for the thread that had them: on any thread of the runtime's large pool, hundreds
+/// of MiB would stay.
+#[derive(Debug)]
+struct HashThreads {
+    count: usize,
+    jobs: OnceLock<Option<Mutex<Sender<Job>>>>,
+}
+
+impl HashThreads {
+    /// Waits for the result of `job`; `None` if it panicked or there are no threads.
+    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (result, answer) = mpsc::sync_channel(1);
+        let jobs = self.jobs.get_or_init(|| start(self.count)).as_ref()?;
+        let job = Box::new(move || {
+            // The one who waits for it is the function that sent it.
+            let _ = result.send(job());
+        });
+        jobs.lock().unwrap_or_else(PoisonError::into_inner).send(job).ok()?;
+        answer.recv().ok()
+    }
+}
+
+/// Starts the threads; they end with the sender. `None` if the system gives no thread.
+fn start(count: usize) -> Option<Mutex<Sender<Job>>> {
+    let (sender, receiver) = mpsc::channel();
+    let receiver = Arc::new(Mutex::new(receiver));
+    for _ in 0..count.max(1) {
+        let receiver = Arc::clone(&receiver);
+        let started = thread::Builder::new().name("chat-hash".into()).spawn(move || work_off(&receiver));
+        if let Err(error) = started {
+            tracing::error!(%error, "a thread for password hashes cannot be started");
+            return None;
+        }
+    }
+    Some(Mutex::new(sender))
+}
+
+fn work_off(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            tracing::error!("a password hash panicked");
+        }
     }
 }
 
