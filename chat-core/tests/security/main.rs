@@ -7,10 +7,13 @@
 #[path = "../engine/support.rs"]
 mod support;
 
+mod device;
 mod double;
 mod failures;
 mod hooks;
 mod input;
 mod matrix;
+mod ownership;
 mod panics;
+mod races;
 mod stage;
