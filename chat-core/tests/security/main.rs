@@ -7,6 +7,7 @@
 #[path = "../engine/support.rs"]
 mod support;
 
+mod bounds;
 mod device;
 mod double;
 mod failures;
@@ -16,4 +17,5 @@ mod matrix;
 mod ownership;
 mod panics;
 mod races;
+mod resume;
 mod stage;
