@@ -353,6 +353,13 @@ impl Auth for PasswordAuth {
         Ok(self.store.record_seen(seen).await?)
     }
 
+    async fn record_used(&self, sessions: Vec<SessionId>, at: Timestamp) -> Result<(), AuthError> {
+        for session in sessions {
+            self.store.touch_session(session, at).await?;
+        }
+        Ok(())
+    }
+
     async fn ended_since(&self, since: Timestamp) -> Result<Vec<(UserId, SessionId)>, AuthError> {
         let revocations = self.store.revocations_since(since).await?;
         Ok(revocations.into_iter().map(|one| (one.user_id, one.session_id)).collect())

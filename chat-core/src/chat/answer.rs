@@ -218,7 +218,12 @@ async fn login(call: &Call, login: Login) -> Result<Frame, ActionError> {
     let credentials = Credentials { username: login.username, password: login.password };
     let ends = engine.ends();
     let grant = engine.ask(engine.auth.login(credentials, &call.client(login.device))).await?;
-    call.shared.bind(engine, &grant.identity, grant.token.expose_secret(), ends).await?;
+    let bound = call.shared.bind(engine, &grant.identity, grant.token.expose_secret(), ends).await;
+    if let Err(refused) = bound {
+        // Nobody will ever have the tokens of this session; if it cannot be ended it expires.
+        let _ = engine.auth.end_session(grant.identity.user_id, grant.identity.session_id).await;
+        return Err(refused);
+    }
     Ok(call.done(&LoginReply::from(grant)))
 }
 
@@ -345,11 +350,15 @@ fn fitting<T: Serialize>(mut items: Vec<T>, has_more: &mut bool) -> Vec<T> {
 }
 
 async fn open_private_chat(call: &Call, user: &User, open: OpenPrivateChat) -> Result<Frame, ActionError> {
+    let by_name = matches!(open, OpenPrivateChat::Username(_));
     let peer = match open {
         OpenPrivateChat::UserId(id) => id.resolve()?,
         OpenPrivateChat::Username(name) => user.find_user(&name).await?,
     };
-    let chat = user.open_private_chat(peer).await?;
+    let chat = user.open_private_chat(peer).await.map_err(|error| match error.field {
+        Some(_) if by_name => ActionError { field: Some("username".into()), ..error },
+        _ => error,
+    })?;
     Ok(call.done(&OpenPrivateChatReply { chat_id: chat.id, user_id: peer }))
 }
 

@@ -1,6 +1,7 @@
 //! What goes on as long as the engine does: presence that settles, tokens that end,
 //! sessions that were ended elsewhere, and memory that nobody needs any more.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use crate::domain::Status;
-use crate::id::UserId;
+use crate::id::{SessionId, UserId};
 use crate::time::Timestamp;
 
 const CONNECTIONS_EVERY: Duration = Duration::from_secs(1);
@@ -20,6 +21,7 @@ const REVOCATIONS_EVERY: Duration = Duration::from_secs(2);
 /// Revocations are read again for so long: clocks of nodes differ, and writes commit late.
 const REVOCATIONS_OVERLAP: Duration = Duration::from_secs(60);
 const CLEANUP_EVERY: Duration = Duration::from_secs(30);
+const USED_SESSIONS_EVERY: Duration = Duration::from_secs(300);
 const LAST_SEEN_EVERY: Duration = Duration::from_secs(60);
 
 /// Starts what goes on in the background. It ends with the engine.
@@ -29,6 +31,7 @@ pub(super) fn start(engine: &Arc<Engine>) {
     });
     every(engine, CONNECTIONS_EVERY, |engine| tick_connections(engine).boxed());
     every(engine, CLEANUP_EVERY, |engine| clean_up(engine).boxed());
+    every(engine, USED_SESSIONS_EVERY, |engine| record_used_sessions(engine).boxed());
     every(engine, LAST_SEEN_EVERY, |engine| record_connected(engine).boxed());
     let mut since = engine.clock.now();
     let closing = engine.closing.clone();
@@ -97,6 +100,16 @@ async fn record_connected(engine: Arc<Engine>) {
     let shown = users.into_iter().zip(statuses).filter(|(_, status)| *status != Status::Offline);
     let seen = shown.map(|(user, _)| (user, now)).collect();
     record_seen(&engine, seen).await;
+}
+
+async fn record_used_sessions(engine: Arc<Engine>) {
+    let callers = engine.connections().into_iter().filter_map(|connection| connection.caller());
+    let sessions: BTreeSet<SessionId> = callers.map(|caller| caller.session_id).collect();
+    if sessions.is_empty() {
+        return;
+    }
+    // Losing it is harmless, and a failing store is noticed by whoever needs it.
+    let _ = engine.auth.record_used(sessions.into_iter().collect(), engine.clock.now()).await;
 }
 
 /// Waits; answers whether the engine goes on.

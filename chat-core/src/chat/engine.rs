@@ -16,6 +16,7 @@ use super::connection::Shared;
 use super::hook::{ActionHandler, MessageHook, Observer, PendingMessage};
 use super::operation::ConversationRef;
 use super::permission::{ConversationAction, Relation, permit};
+use super::places::RoomPlaces;
 use super::rate::RateLimit;
 use super::scope::ConversationScope;
 use super::sequencer::Sequencer;
@@ -44,6 +45,8 @@ pub(crate) struct Engine {
     pub(crate) request_rate: RateLimit<UserId>,
     /// Requests of connections that nobody is signed in on.
     pub(crate) connection_rate: RateLimit<ConnectionId>,
+    /// Rooms that users are about to become members of.
+    pub(crate) room_places: Arc<RoomPlaces>,
     /// Requests and sequencers: the engine waits for them when it ends.
     pub(crate) tasks: TaskTracker,
     /// What goes on as long as the engine does.
@@ -97,6 +100,7 @@ impl Engine {
             hooks: parts.hooks,
             observers: parts.observers,
             actions: parts.actions,
+            room_places: Arc::default(),
             tasks: TaskTracker::new(),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -271,6 +275,17 @@ impl Engine {
         permit(action, Relation::of(snapshot.member.as_ref()), conversation.visibility())?;
         let member = snapshot.member.ok_or_else(ActionError::forbidden)?;
         Ok(ConversationScope::new(user, conversation, member))
+    }
+
+    /// Whether a user may become a member of one more room. Who asks holds a place in `room_places`.
+    pub(crate) async fn check_rooms_of(&self, user: UserId) -> Result<(), ActionError> {
+        // In this order a room that is finished in between is counted twice, and never not at all.
+        let under_way = self.room_places.taken(user);
+        let joined = self.read(self.rooms.room_count(user)).await?;
+        if joined.saturating_add(under_way) > self.limits.user_rooms {
+            return Err(ActionError::limit_exceeded("You are in too many rooms"));
+        }
+        Ok(())
     }
 
     /// Asks every hook whether a message may be stored.

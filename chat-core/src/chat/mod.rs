@@ -15,6 +15,7 @@ mod hook;
 mod log_state;
 mod operation;
 mod permission;
+mod places;
 mod rate;
 mod scope;
 mod sequencer;

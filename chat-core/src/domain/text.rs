@@ -153,8 +153,22 @@ fn check_line(text: &str, min: usize, max: usize) -> Result<String, InvalidText>
         return Err(InvalidText("must not contain characters that change the writing direction".into()));
     }
     let text: String = text.trim().nfc().collect();
+    if !text.is_empty() && text.chars().all(is_blank) {
+        return Err(InvalidText("must have a visible character".into()));
+    }
     check_length(&text, min, max)?;
     Ok(text)
+}
+
+/// White space, and what Unicode lets a renderer leave out (Default_Ignorable_Code_Point) or draws as nothing.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+            | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
+            | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 /// Embeddings, overrides and isolates: in a name they would reorder what stands beside it.
@@ -205,6 +219,10 @@ mod tests {
         assert!(RoomName::new("   ").is_err());
         assert!(DisplayName::new("abc\u{202E}def").is_err());
         assert_eq!(Topic::new("  ").unwrap().as_str(), "");
+        for blank in ["\u{200B}", "\u{2800}", "\u{3164}\u{FE0F}", " \u{AD} "] {
+            assert!(RoomName::new(blank).is_err() && DisplayName::new(blank).is_err(), "{blank:?}");
+        }
+        assert!(DisplayName::new("👩\u{200D}🚀").is_ok());
     }
 
     #[test]

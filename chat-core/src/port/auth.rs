@@ -195,6 +195,12 @@ pub trait Auth: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Notes that these sessions have connections now, so that the longest unused ones can be told from those in
+    /// use. The engine says it every few minutes. Losing it is harmless.
+    async fn record_used(&self, _sessions: Vec<SessionId>, _at: Timestamp) -> Result<(), AuthError> {
+        Ok(())
+    }
+
     /// The sessions that ended from `since` on, wherever that was said. The engine asks every
     /// two seconds and closes their connections. An `Auth` whose sessions end only through this
     /// engine, or whose tokens only expire, has none.

@@ -49,6 +49,9 @@ fn problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
     match text.rsplit_once(", expected ") {
+        Some((_, "u64" | "u32")) => "must be a whole number, 0 or more".to_owned(),
+        Some((_, "a sequence")) => "must be a list".to_owned(),
+        Some((_, "a map")) => "must be an object".to_owned(),
         Some((_, expected)) => format!("must be {expected}"),
         None => text.to_owned(),
     }

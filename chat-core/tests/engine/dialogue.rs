@@ -1,5 +1,6 @@
 //! The dialogue of the oldest clients, word for word, and what anybody gets who says something else.
 
+use chat_core::limits::Limits;
 use serde_json::json;
 
 use crate::support::{World, text};
@@ -121,4 +122,18 @@ async fn pipelined_requests_after_a_login_wait_for_it() {
     ann.reply().await;
     let room = ann.reply().await["room_id"].as_str().unwrap().to_owned();
     ann.ok(text(&room, "works")).await;
+}
+
+#[tokio::test]
+async fn sec_51_a_login_that_is_refused_for_too_many_connections_leaves_no_session() {
+    let world = World::limited(Limits { user_connections: 1, ..Limits::default() }).await;
+    let mut ann = world.user("ann").await;
+    for _ in 0..3 {
+        let mut other = world.stranger();
+        let login = json!({"action": "login", "username": "ann", "password": "password"});
+        assert_eq!(other.refused(login).await, "limit_exceeded");
+        assert_eq!(other.end().await.close_code(), Some(4429));
+    }
+    let sessions = ann.ok(json!({"action": "list_sessions"})).await;
+    assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
 }

@@ -1,5 +1,6 @@
 //! Membership: what each change does to logs, lists and rights.
 
+use chat_core::limits::Limits;
 use serde_json::json;
 
 use crate::support::{World, room, text};
@@ -95,4 +96,20 @@ async fn unread_counts_messages_by_others_and_read_positions_never_go_back() {
     assert_eq!(ahead["read_seq"], 8);
     let mine = bob.ok(json!({"action": "list_rooms"})).await;
     assert_eq!(mine["rooms"][0]["unread"], 0);
+}
+
+#[tokio::test]
+async fn rooms_that_are_made_at_once_do_not_pass_the_limit() {
+    let world = World::limited(Limits { user_rooms: 3, ..Limits::default() }).await;
+    let mut ann = world.user("ann").await;
+    for n in 0..12 {
+        ann.send(&json!({"action": "create_room", "room_name": n.to_string()})).await;
+    }
+    for _ in 0..12 {
+        ann.reply().await;
+    }
+    let mine = ann.ok(json!({"action": "list_rooms"})).await;
+    assert!(mine["rooms"].as_array().unwrap().len() <= 3, "{mine}");
+    let refused = ann.request(json!({"action": "open_private_chat", "username": "ann"})).await;
+    assert_eq!((&refused["code"], &refused["field"]), (&json!("invalid_params"), &json!("username")));
 }

@@ -239,6 +239,21 @@ async fn sec_30_the_longest_unused_of_too_many_sessions_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sec_30_a_session_that_has_connections_is_in_use() {
+    let fixture = Fixture::with(AuthSettings { user_sessions: 2, ..settings() });
+    fixture.register("alice").await;
+    let steady = fixture.login("alice").await;
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let other = fixture.login("alice").await;
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let used = vec![steady.identity.session_id];
+    fixture.auth.record_used(used, fixture.clock.now()).await.unwrap();
+    fixture.login("alice").await;
+    whoami(&fixture, &steady.token).await.unwrap();
+    assert!(matches!(whoami(&fixture, &other.token).await, Err(AuthError::SessionEnded)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn sec_30_logins_at_once_do_not_pass_the_limit() {
     let fixture = Fixture::new();
     let user = fixture.register("alice").await;

@@ -72,3 +72,16 @@ pub(super) async fn notes_of_the_last_time_seen_are_taken(mut auth: Accounts) {
     let profiles = auth.profiles(vec![alice.user_id]).await.expect("an answer");
     assert!(profiles[0].last_seen.is_none_or(|seen| seen == now), "kept or not, but not another time");
 }
+
+/// `record_used`: takes notes of known and unknown sessions, and no time goes backwards.
+pub(super) async fn notes_of_sessions_in_use_are_taken(mut auth: Accounts) {
+    let alice = auth.sign_in("alice").await;
+    let now = SystemClock.now();
+    let own = identity(&auth, &alice.token).await.expect("a valid token").session_id;
+    let used = vec![own, random::session()];
+    auth.record_used(used, now).await.expect("notes are taken");
+    let Some(sessions) = offered(auth.sessions(alice.user_id).await) else { return };
+    let sessions = sessions.expect("an answer");
+    let session = sessions.iter().find(|session| session.session_id == own);
+    assert!(session.is_some_and(|session| session.last_used_at >= session.created_at));
+}

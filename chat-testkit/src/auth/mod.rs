@@ -94,6 +94,7 @@ crate::suite::suite! {
         unknown_users_have_no_profile,
         a_display_name_is_shown,
         notes_of_the_last_time_seen_are_taken,
+        notes_of_sessions_in_use_are_taken,
     }
     sessions {
         sessions_are_listed_the_latest_used_first,

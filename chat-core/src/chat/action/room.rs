@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::chat::operation::{ConversationRef, Operation};
 use crate::chat::permission::ConversationAction;
 use crate::chat::user::User;
@@ -42,9 +44,8 @@ impl User {
     /// `limit_exceeded` in too many rooms; `unavailable` or `timeout` from the store.
     pub async fn create_room(&self, room: NewRoom) -> Result<Arc<Conversation>, ActionError> {
         let engine = self.engine();
-        if engine.read(engine.rooms.room_count(self.id())).await? >= engine.limits.user_rooms {
-            return Err(ActionError::limit_exceeded("You are in too many rooms"));
-        }
+        let _place = engine.room_places.take(self.id());
+        engine.check_rooms_of(self.id()).await?;
         let topic = match room.topic {
             Some(topic) => topic,
             None => Topic::new("").map_err(|_| ActionError::internal())?,
@@ -73,6 +74,7 @@ impl User {
     /// # Errors
     /// `not_found`, `forbidden` for the banned, `limit_exceeded`.
     pub async fn join_room(&self, room: ConversationId) -> Result<Seq, ActionError> {
+        let _place = self.engine().room_places.take(self.id());
         match self.change_room(room, Operation::Join).await? {
             Some(entry) => Ok(entry.seq),
             None => Ok(self.authorise(ConversationAction::Look, room).await?.member().since_seq),
@@ -205,7 +207,9 @@ impl User {
     ) -> Result<(Vec<Conversation>, bool), ActionError> {
         let engine = self.engine();
         let limit = limit.clamp(1, hard::PAGE_ITEMS);
-        let query = RoomQuery { text: text.trim().to_owned(), after, limit: limit + 1 };
+        // As the names are.
+        let text = text.trim().nfc().collect();
+        let query = RoomQuery { text, after, limit: limit + 1 };
         let mut found = engine.read(engine.rooms.discover(query)).await?;
         let has_more = found.len() > limit as usize;
         found.truncate(limit as usize);

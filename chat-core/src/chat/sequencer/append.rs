@@ -183,10 +183,7 @@ impl Sequencer {
         if members >= engine.limits.room_members {
             return Err(ActionError::limit_exceeded("The room is full"));
         }
-        if engine.read(engine.rooms.room_count(user)).await? >= engine.limits.user_rooms {
-            return Err(ActionError::limit_exceeded("You are in too many rooms"));
-        }
-        Ok(())
+        engine.check_rooms_of(user).await
     }
 
     /// The first result of a message that is refused now but was stored before.
