@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{decode, samples};
-use crate::hub::Frame;
+use crate::hub::{DisconnectReason, Frame};
 use crate::protocol::request::ACTIONS;
 use crate::protocol::{Code, Envelope};
 
@@ -100,8 +100,24 @@ fn every_code_and_close_code_is_documented() {
     for code in Code::ALL {
         assert!(document.contains(&format!("| `{}` |", code.as_str())), "{}", code.as_str());
     }
-    for code in [1001, 1002, 1003, 1007, 1009, 1011, 4400, 4401, 4408, 4429, 4503] {
-        assert!(document.contains(&format!("| {code} |")), "{code}");
+    for reason in [
+        DisconnectReason::Shutdown,
+        DisconnectReason::ProtocolError,
+        DisconnectReason::Binary,
+        DisconnectReason::InvalidUtf8,
+        DisconnectReason::TooBig,
+        DisconnectReason::Panic,
+        DisconnectReason::Unreadable,
+        DisconnectReason::TokenExpired,
+        DisconnectReason::SessionEnded,
+        DisconnectReason::NotAuthenticated,
+        DisconnectReason::TooSlow,
+        DisconnectReason::Flood,
+        DisconnectReason::TooManyConnections,
+        DisconnectReason::NodeCutOff,
+    ] {
+        let row = format!("| {} | `{}` |", reason.close_code().unwrap(), reason.close_text());
+        assert!(document.contains(&row), "{row}");
     }
 }
 

@@ -244,6 +244,7 @@ pub(super) fn replies() -> Vec<(&'static str, Frame)> {
     let members = vec![(&joined(ALICE, Role::Owner, 1, 1)).into(), (&joined(BOB, Role::Member, 2, 2)).into()];
     let next_after = Some(BOB);
     let room_view = reply::RoomView::new(&room(), Some(&in_room.member)).unwrap();
+    let invitee_view = reply::RoomView::new(&invited.conversation, Some(&invited.member)).unwrap();
     let stranger = reply::RoomView::new(&room(), None).unwrap();
     vec![
         frame("done", &reply::Done {}),
@@ -254,6 +255,10 @@ pub(super) fn replies() -> Vec<(&'static str, Frame)> {
         frame("create_room", &reply::CreateRoomReply { room_id: ROOM }),
         frame("join_room", &reply::JoinRoomReply { room_id: ROOM, since_seq: seq(2) }),
         frame("get_room", &reply::GetRoomReply { room: room_view, members, next_after }),
+        frame(
+            "get_room invited",
+            &reply::GetRoomReply { room: invitee_view, members: Vec::new(), next_after: None },
+        ),
         frame(
             "list_rooms",
             &reply::RoomListReply {
