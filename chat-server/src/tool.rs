@@ -16,12 +16,13 @@ use crate::wiring;
 /// Copies the store to `file`, which must not exist.
 ///
 /// # Errors
-/// There is no store, or the file cannot be written.
+/// There is no store, it is damaged, or the file cannot be written.
 pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<(), Failure> {
     let store = open(config).await?;
     store.backup(&file).await.map_err(|error| {
         let code = match &error {
             MaintenanceError::Exists(_) | MaintenanceError::Io { .. } => Code::CannotCreate,
+            MaintenanceError::Damaged { .. } => Code::DataError,
             _ => Code::InputOutput,
         };
         Failure::new(code, format!("{:#}", anyhow::Error::from(error)))

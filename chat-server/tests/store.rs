@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use chat_testkit::client::TestClient;
 use serde_json::{Value, json};
@@ -113,6 +113,31 @@ async fn a_backup_of_a_running_server_starts_elsewhere() {
     let mut ann = TestClient::connect(&restored.socket_url()).await;
     ann.ok(login("ann")).await;
     assert_ne!(ann.greeting()["epoch"], epoch, "clients see that it is another history");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_not_backed_up() {
+    let mut server = Server::start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(registration("ann")).await;
+    ann.ok(login("ann")).await;
+    let created = ann.ok(json!({"action": "create_room", "room_name": "Harbour"})).await;
+    for number in 0..40 {
+        let content = format!("{number} {}", "x".repeat(8_000));
+        ann.ok(json!({"action": "send_room_message", "room_id": created["room_id"], "content": content}))
+            .await;
+    }
+    server.terminate();
+    assert_eq!(server.wait(), Some(0));
+
+    let database = server.data_dir().join("chat.db");
+    let file = fs::File::options().write(true).open(&database).unwrap();
+    file.write_all_at(&[0xA5; 64 * 1_024], file.metadata().unwrap().len() / 2).unwrap();
+    let backup = server.directory().join("copy.db");
+    let refused = tool(&server, &["backup", backup.to_str().unwrap()]);
+    assert_eq!(refused.code, Some(65), "{}", refused.log);
+    assert!(refused.log.contains("chat.db is damaged"), "{}", refused.log);
+    assert!(!refused.output.contains("complete") && !backup.exists(), "{}", refused.output);
 }
 
 #[tokio::test]

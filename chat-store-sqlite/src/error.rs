@@ -116,6 +116,17 @@ pub enum MaintenanceError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The database is damaged, and so would be a backup: none was made.
+    #[error(
+        "{path} is damaged ({finding}), so no backup was made; restore an earlier one, or rescue what can be \
+         read with `sqlite3 FILE .recover`"
+    )]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// The first thing that SQLite found.
+        finding: String,
+    },
     /// SQLite refuses.
     #[error("the database cannot be read or copied")]
     Sqlite(#[from] rusqlite::Error),
@@ -165,6 +176,11 @@ impl From<WorkError> for StoreError {
             WorkError::Damaged(what) => Self::corrupt(what),
         }
     }
+}
+
+/// Whether the data are in the way.
+pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Whether the same work may succeed later: the disk, the memory or a lock is in the way, not the data.

@@ -9,19 +9,21 @@ use rusqlite::backup::{Backup, StepResult};
 use tokio::task::spawn_blocking;
 
 use crate::config::SqliteConfig;
-use crate::error::MaintenanceError;
+use crate::error::{MaintenanceError, is_damage};
 use crate::{SqliteStore, open};
 
 impl SqliteStore {
     /// Copies the database to `target` while it is used: everything that was acknowledged before the
-    /// call, as it was at one moment. The copy appears under its name when it is complete and on the disk.
+    /// call, as it was at one moment. The copy appears under its name when it is complete, was found sound
+    /// and is on the disk.
     ///
     /// To restore, put the copy in the place of the database while no process has it open, and
     /// remove the `-wal` and `-shm` files beside it. The restored store names a new epoch, so that clients drop
     /// what they know of the history that is gone.
     ///
     /// # Errors
-    /// When the target exists (it is never overwritten), cannot be written, or the database cannot be read.
+    /// When the target exists (it is never overwritten), cannot be written, or the database is damaged or
+    /// cannot be read.
     pub async fn backup(&self, target: impl Into<PathBuf>) -> Result<(), MaintenanceError> {
         let (store, target) = (self.clone(), target.into());
         spawn_blocking(move || copy(&store.inner.config, &target))
@@ -56,13 +58,29 @@ fn copy(config: &SqliteConfig, target: &Path) -> Result<(), MaintenanceError> {
         Ok(()) | Err(_) => {}
     }
     let file = open::private_file(&partial, OpenOptions::new().create_new(true)).map_err(failed(&partial))?;
-    copy_pages(config, &partial)?;
-    file.sync_all().map_err(failed(&partial))?;
-    fs::rename(&partial, target).map_err(failed(target))?;
+    let finished = copy_pages(config, &partial)
+        .and_then(|()| file.sync_all().map_err(failed(&partial)))
+        .and_then(|()| fs::rename(&partial, target).map_err(failed(target)));
+    if finished.is_err() {
+        drop(fs::remove_file(&partial)); // what failed first is what matters; the name says that it is no backup
+    }
+    finished?;
     sync_directory(target).map_err(failed(target))
 }
 
+/// Makes the copy and reads it back: copying takes damaged pages as they are.
 fn copy_pages(config: &SqliteConfig, partial: &Path) -> Result<(), MaintenanceError> {
+    let damaged = |finding: String| MaintenanceError::Damaged { path: config.path.clone(), finding };
+    match copy_and_check(config, partial) {
+        Ok(None) => Ok(()),
+        Ok(Some(finding)) => Err(damaged(finding)),
+        Err(error) if is_damage(&error) => Err(damaged(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Answers the first thing that is wrong with the copy.
+fn copy_and_check(config: &SqliteConfig, partial: &Path) -> Result<Option<String>, rusqlite::Error> {
     let source = open::reader_connection(config)?;
     let mut copy = Connection::open(partial)?;
     {
@@ -75,8 +93,10 @@ fn copy_pages(config: &SqliteConfig, partial: &Path) -> Result<(), MaintenanceEr
     // A backup is one file, without a write-ahead log beside it.
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
     open::mark_as_backup(&copy)?;
+    let finding: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     copy.close().map_err(|(_, error)| error)?;
-    Ok(())
+    // A finding names the database in a line of its own, and then what is wrong.
+    Ok((finding != "ok").then(|| finding.lines().last().unwrap_or_default().to_owned()))
 }
 
 fn sync_directory(target: &Path) -> std::io::Result<()> {

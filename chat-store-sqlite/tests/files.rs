@@ -16,6 +16,14 @@ fn refusal(place: &Place) -> OpenError {
     SqliteStore::open(SqliteConfig::new(place.database())).unwrap_err()
 }
 
+/// Overwrites pages in the middle of the database.
+fn damage(place: &Place) {
+    let mut file = fs::OpenOptions::new().write(true).open(place.database()).unwrap();
+    let bytes = file.metadata().unwrap().len();
+    file.seek(SeekFrom::Start(bytes / 2)).unwrap();
+    file.write_all(&[0xA5; 16 * 1_024]).unwrap();
+}
+
 #[tokio::test]
 async fn a_second_store_on_one_file_is_refused_until_the_first_closes() {
     let place = Place::new();
@@ -103,14 +111,34 @@ async fn a_damaged_page_is_found() {
     assert_eq!(store.check_integrity().await.unwrap(), Vec::<String>::new());
     drop(store);
 
-    let mut file = fs::OpenOptions::new().write(true).open(place.database()).unwrap();
-    let bytes = file.metadata().unwrap().len();
-    file.seek(SeekFrom::Start(bytes / 2)).unwrap();
-    file.write_all(&[0xA5; 16 * 1_024]).unwrap();
-    drop(file);
+    damage(&place);
     let store = place.open();
     let findings = store.check_integrity().await;
     assert!(!matches!(findings, Ok(ref findings) if findings.is_empty()), "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_not_backed_up() {
+    let place = Place::new();
+    let store = place.open();
+    let room = room(&store, user(1)).await;
+    for number in 0..60 {
+        send(&store, room, vec![message(user(1), &format!("{number} {}", "x".repeat(2_000)))]).await;
+    }
+    drop(store);
+    damage(&place);
+
+    let store = place.open();
+    let refused = store.backup(place.path("backup.db")).await.unwrap_err();
+    assert!(matches!(refused, MaintenanceError::Damaged { .. }), "{refused:?}");
+    let message = refused.to_string();
+    assert!(message.contains("chat.db is damaged (") && message.contains("no backup was made"), "{message}");
+    assert!(!message.contains('\n'), "{message}");
+    drop(store);
+    let files = fs::read_dir(place.path("")).unwrap();
+    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["chat.db", "chat.db.lock"], "nothing looks like a backup");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
