@@ -55,6 +55,8 @@ fn toml_text(setting: &Setting, shown: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::super::{Config, source::Given};
     use super::*;
 
@@ -63,6 +65,8 @@ mod tests {
         let shown = effective(&super::super::resolve(Given::default()).unwrap());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &shown).unwrap();
+        // As a shell makes it that writes the output to a file.
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
         let again = Given { config_flag: Some(file.path().to_owned()), ..Given::default() };
         let again = super::super::resolve(again).unwrap();
         let values = |text: &str| -> Vec<String> {

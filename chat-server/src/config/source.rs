@@ -105,10 +105,13 @@ impl Reading {
         };
         for (key, value) in table {
             let place = format!("{key} in {}", path.display());
-            if find(&key).is_some_and(|(setting, is_file)| setting.secret && !is_file) {
+            let text = plain_text(&value);
+            let is_secret = find(&key).is_some_and(|(setting, is_file)| setting.secret && !is_file);
+            // An empty text sets no secret, so there is nothing to read in the file.
+            if is_secret && text.as_ref().is_none_or(|text| !text.trim().is_empty()) {
                 self.secret_files.push(SecretFile { place: place.clone(), path: path.to_owned() });
             }
-            match plain_text(&value) {
+            match text {
                 Some(text) => self.assign(&key, &text, place),
                 None => self.problem(place, "must be a text, a number, true or false, or a list of texts"),
             }
