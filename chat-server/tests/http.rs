@@ -96,6 +96,23 @@ fn health_readiness_and_metrics_are_told_on_the_admin_listener() {
 }
 
 #[test]
+fn counters_to_alarm_on_exist_before_their_first_event() {
+    let metrics = Server::start().ask_admin("/metrics").body;
+    for counter in [
+        "chat_accept_errors_total",
+        r#"chat_disconnects_total{reason="too_slow"}"#,
+        r#"chat_disconnects_total{reason="panic"}"#,
+        r#"chat_actions_total{action="login",code="ok"}"#,
+        r#"chat_actions_total{action="login",code="unavailable"}"#,
+        r#"chat_actions_total{action="send_room_message",code="timeout"}"#,
+        r#"chat_actions_total{action="sync",code="internal"}"#,
+    ] {
+        let line = format!("{counter} 0");
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing in {metrics}");
+    }
+}
+
+#[test]
 fn sec_84_health_and_metrics_are_not_on_the_public_listener() {
     let server = Server::start();
     for path in ["/metrics", "/healthz", "/readyz", "/admin", "/metrics/", "//metrics", "/ws/metrics"] {

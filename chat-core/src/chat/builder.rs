@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Chat;
-use super::background;
 use super::engine::{Engine, Parts};
 use super::hook::{ActionHandler, MessageHook, Observer};
+use super::{background, dispatch};
 use crate::error::StoreError;
 use crate::hub::LocalHub;
 use crate::limits::Limits;
@@ -117,6 +117,7 @@ impl ChatBuilder {
             actions,
             epoch,
         }));
+        dispatch::begin_counts();
         engine.listen();
         background::start(&engine);
         Ok(Chat { engine })

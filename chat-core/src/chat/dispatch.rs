@@ -11,7 +11,14 @@ use super::connection::{Asking, Caller, InProgress, Inbound};
 use super::sequencer::Reply;
 use crate::hub::{DisconnectReason, Frame};
 use crate::protocol::reply::SendReply;
+use crate::protocol::request::ACTIONS;
 use crate::protocol::{ActionError, Code, Envelope, Request, RequestId, failure, success};
+
+/// What metrics call the actions of applications.
+const APPLICATION: &str = "application";
+
+/// The answers that tell of a server in trouble.
+const TROUBLE: [Code; 3] = [Code::Unavailable, Code::Timeout, Code::Internal];
 
 /// What a frame asks for.
 pub(super) enum Asked {
@@ -31,7 +38,7 @@ impl Asked {
     fn name(&self) -> &'static str {
         match self {
             Self::Protocol(request) => request.action_name(),
-            Self::Application { .. } => "application",
+            Self::Application { .. } => APPLICATION,
         }
     }
 
@@ -260,6 +267,16 @@ fn finish(call: &Call, action: &'static str, began_at: Instant, outcome: Result<
     metrics::histogram!("chat_action_seconds", "action" => action).record(began_at.elapsed().as_secs_f64());
     count(action, outcome.as_ref().err());
     call.reply(outcome.unwrap_or_else(|error| failure(call.request_id(), &error)));
+}
+
+/// Lets the counts that alarms look at begin at zero. A counter that is missing until its first event hides that
+/// event from an alarm on its increase.
+pub(super) fn begin_counts() {
+    for &action in ACTIONS.iter().chain(&[APPLICATION]) {
+        for code in TROUBLE.map(Code::as_str).into_iter().chain(["ok"]) {
+            metrics::counter!("chat_actions_total", "action" => action, "code" => code).increment(0);
+        }
+    }
 }
 
 fn count(action: &'static str, error: Option<&ActionError>) {

@@ -104,6 +104,26 @@ pub enum DisconnectReason {
 }
 
 impl DisconnectReason {
+    /// Every reason.
+    pub const ALL: [Self; 16] = [
+        Self::ClientLeft,
+        Self::Shutdown,
+        Self::Binary,
+        Self::InvalidUtf8,
+        Self::TooBig,
+        Self::ProtocolError,
+        Self::Panic,
+        Self::Unreadable,
+        Self::TokenExpired,
+        Self::SessionEnded,
+        Self::NotAuthenticated,
+        Self::TooSlow,
+        Self::PingTimeout,
+        Self::Flood,
+        Self::TooManyConnections,
+        Self::NodeCutOff,
+    ];
+
     /// The WebSocket close code; `None` where there is nobody to tell.
     #[must_use]
     pub fn close_code(self) -> Option<u16> {
