@@ -27,6 +27,19 @@ use tracing_subscriber::fmt::MakeWriter;
 #[derive(Debug, Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    fn of_the_process() -> Self {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        log
+    }
+}
+
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
@@ -83,6 +96,21 @@ impl Secrets {
         tokens
     }
 
+    fn check(&self, log: &str, stored: &str) {
+        assert!(log.lines().count() > 5, "the log was not heard:\n{log}");
+        let spoken: Vec<&str> = log.lines().filter(|line| line.contains("canary-")).collect();
+        assert!(spoken.is_empty(), "{spoken:#?}");
+        for token in &self.tokens {
+            assert!(!log.contains(token), "a token is logged");
+            assert!(!stored.contains(token), "a token is stored");
+            assert!(self.frames.iter().all(|frame| !frame.contains(token)), "a token is sent to somebody");
+        }
+        for secret in ["canary-password", "canary-ann@", "canary-bob@"] {
+            assert!(!stored.contains(secret), "{secret} is shown by the store");
+            assert!(self.frames.iter().all(|frame| !frame.contains(secret)), "{secret} is sent");
+        }
+    }
+
     fn collect(&mut self, client: &mut Client) {
         self.frames.append(&mut client.frames);
     }
@@ -131,14 +159,7 @@ async fn misbehave(client: &mut Client, token: &str, room: &str) {
 
 #[tokio::test]
 async fn sec_86_no_secret_is_logged_and_sec_24_tokens_go_to_their_owner_only() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-
+    let log = Log::of_the_process();
     let memory = Arc::new(MemoryStore::new());
     let settings = AuthSettings { argon2_memory_kib: 8, argon2_passes: 1, ..AuthSettings::default() };
     let auth = Arc::new(PasswordAuth::new(memory.clone(), Arc::new(SystemClock), settings).unwrap());
@@ -199,19 +220,6 @@ async fn sec_86_no_secret_is_logged_and_sec_24_tokens_go_to_their_owner_only() {
     for client in [&mut ann, &mut bob] {
         secrets.collect(client);
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.lines().count() > 5, "the log was not heard:\n{log}");
-    let spoken: Vec<&str> = log.lines().filter(|line| line.contains("canary-")).collect();
-    assert!(spoken.is_empty(), "{spoken:#?}");
-    let stored = format!("{memory:?}");
     assert_eq!(secrets.tokens.len(), 6);
-    for token in &secrets.tokens {
-        assert!(!log.contains(token), "a token is logged");
-        assert!(!stored.contains(token), "a token is stored");
-        assert!(secrets.frames.iter().all(|frame| !frame.contains(token)), "a token is sent to somebody");
-    }
-    for secret in ["canary-password", "canary-ann@", "canary-bob@"] {
-        assert!(!stored.contains(secret), "{secret} is shown by the store");
-        assert!(secrets.frames.iter().all(|frame| !frame.contains(secret)), "{secret} is sent");
-    }
+    secrets.check(&String::from_utf8(log.0.lock().unwrap().clone()).unwrap(), &format!("{memory:?}"));
 }
