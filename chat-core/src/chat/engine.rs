@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     /// What goes on as long as the engine does.
     pub(crate) background: TaskTracker,
     pub(crate) closing: CancellationToken,
-    pub(crate) is_draining: AtomicBool,
+    pub(crate) draining: CancellationToken,
     /// How often the end of a session was said; see [`end`](Self::end).
     ends: AtomicU64,
     /// Names the history that the store holds.
@@ -104,7 +104,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             background: TaskTracker::new(),
             closing: CancellationToken::new(),
-            is_draining: AtomicBool::new(false),
+            draining: CancellationToken::new(),
             ends: AtomicU64::new(0),
             epoch: parts.epoch,
             sequencers: Mutex::default(),
@@ -132,7 +132,7 @@ impl Engine {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Acquire)
+        self.draining.is_cancelled()
     }
 
     /// Waits for a read of the store within the deadline. The error is for the client; the cause is logged.

@@ -23,7 +23,6 @@ mod user;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use action::{
@@ -123,7 +122,7 @@ impl Chat {
     /// with 1001; for at most `deadline`. Answers whether all were answered.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
         let engine = &self.engine;
-        engine.is_draining.store(true, Ordering::Release);
+        engine.draining.cancel();
         engine.tasks.close();
         let all_answered = tokio::time::timeout(deadline, engine.tasks.wait()).await.is_ok();
         engine.closing.cancel();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::time::timeout;
 
 use super::publish::publish;
 use super::{Batch, CreationReply, Outcome, Sequencer, Submission};
@@ -298,11 +299,11 @@ impl Sequencer {
                 }
             }
             self.refuse_waiting();
-            if engine.is_closing() {
+            // Senders know that the outcome is unknown; whoever starts next reads the log.
+            if timeout(wait, engine.draining.cancelled()).await.is_ok() {
                 *self.lock_state() = None;
                 return;
             }
-            tokio::time::sleep(wait).await;
             wait = longest.min(wait * 2);
         }
     }
