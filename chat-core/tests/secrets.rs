@@ -206,6 +206,10 @@ async fn sec_86_no_secret_is_logged_and_sec_24_tokens_go_to_their_owner_only() {
         "action": "change_password", "old_password": "canary-password one", "new_password": "canary-password two",
     });
     ann.ok(change).await;
+    assert_eq!(
+        bob.refused(json!({"action": "update_room", "room_id": room, "topic": "x"})).await,
+        "forbidden"
+    );
     for _ in 0..60 {
         bob.send(&json!({"action": "send_room_message", "room_id": room, "content": "canary-content flood"}))
             .await;
@@ -221,5 +225,9 @@ async fn sec_86_no_secret_is_logged_and_sec_24_tokens_go_to_their_owner_only() {
         secrets.collect(client);
     }
     assert_eq!(secrets.tokens.len(), 6);
-    secrets.check(&String::from_utf8(log.0.lock().unwrap().clone()).unwrap(), &format!("{memory:?}"));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    secrets.check(&log, &format!("{memory:?}"));
+    for event in ["denied", "rate_limited", "flooding"] {
+        assert!(log.contains(&format!("event=\"{event}\"")), "{event} is a security event");
+    }
 }

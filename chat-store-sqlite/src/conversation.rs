@@ -288,7 +288,7 @@ mod tests {
     use super::folded;
 
     #[test]
-    fn a_search_reads_nothing_but_its_index() {
+    fn sec_56_a_search_reads_nothing_but_its_index() {
         let mut connection = Connection::open_in_memory().unwrap();
         crate::open::migrations().to_latest(&mut connection).unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {}", super::DISCOVER);

@@ -398,6 +398,11 @@ impl Tally {
         Self { max, window, began_at: Instant::now(), count: 0 }
     }
 
+    /// Whether one was counted in this window.
+    pub(super) fn is_first(&self) -> bool {
+        self.count == 1
+    }
+
     /// Counts one. Answers whether that is too many.
     pub(super) fn trips(&mut self) -> bool {
         if self.began_at.elapsed() >= self.window {

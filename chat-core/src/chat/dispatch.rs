@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Chat;
 use super::answer::{Call, answer};
-use super::connection::{Asking, Caller, InProgress, Inbound};
+use super::connection::{Asking, Caller, InProgress, Inbound, Shared};
 use super::sequencer::Reply;
 use crate::hub::{DisconnectReason, Frame};
 use crate::protocol::reply::SendReply;
@@ -158,8 +158,12 @@ impl Inbound {
     }
 
     fn count_refusal(&mut self) {
-        if self.refused.trips() {
-            tracing::warn!(connection = %self.shared.id, "flooding connection is closed");
+        let is_flood = self.refused.trips();
+        if self.refused.is_first() {
+            record_security_event("rate_limited", &self.shared);
+        }
+        if is_flood {
+            record_security_event("flooding", &self.shared);
             self.disconnect(DisconnectReason::Flood);
         }
     }
@@ -266,7 +270,18 @@ async fn work(call: &Call, asked: Asked, identified: Identified) -> Result<Frame
 fn finish(call: &Call, action: &'static str, began_at: Instant, outcome: Result<Frame, ActionError>) {
     metrics::histogram!("chat_action_seconds", "action" => action).record(began_at.elapsed().as_secs_f64());
     count(action, outcome.as_ref().err());
+    if outcome.as_ref().is_err_and(|error| error.code == Code::Forbidden) {
+        record_security_event("denied", call.shared());
+    }
     call.reply(outcome.unwrap_or_else(|error| failure(call.request_id(), &error)));
+}
+
+/// Logs and counts what somebody tried who may not, as `PasswordAuth` does with what happens to accounts.
+fn record_security_event(event: &'static str, shared: &Shared) {
+    metrics::counter!("chat_security_events_total", "event" => event).increment(1);
+    let user_id = shared.caller().map(|caller| tracing::field::display(caller.user_id));
+    let address = shared.peer.address.map(tracing::field::display);
+    tracing::info!(target: "chat_core::security", event, user_id, address, "security event");
 }
 
 /// Lets the counts that alarms look at begin at zero. A counter that is missing until its first event hides that

@@ -113,3 +113,23 @@ async fn sec_43_contents_have_a_configurable_bound() {
         (Some("invalid_params"), Some("content"))
     );
 }
+
+#[tokio::test]
+async fn sec_45_client_ids_are_bounded_and_never_stand_for_two_messages() {
+    let world = World::new().await;
+    let mut ann = world.user("ann").await;
+    let room = room(&mut ann, "r").await;
+    for client_id in ["a".to_owned(), "字".repeat(64), "{\"$ne\":null}".to_owned()] {
+        let first = ann.ok(keyed(&room, &client_id, "one")).await;
+        assert_eq!(ann.ok(keyed(&room, &client_id, "one")).await, first);
+        let other = ann.request(keyed(&room, &client_id, "two")).await;
+        assert_eq!((&other["code"], &other["field"]), (&json!("conflict"), &json!("client_id")));
+        let mut image = keyed(&room, &client_id, "one");
+        image["type"] = json!("image");
+        assert_eq!(ann.refused(image).await, "conflict");
+    }
+    for client_id in [String::new(), "字".repeat(65), "a\u{0}".to_owned(), "a\nb".to_owned()] {
+        let refused = ann.request(keyed(&room, &client_id, "one")).await;
+        assert_eq!((&refused["code"], &refused["field"]), (&json!("invalid_params"), &json!("client_id")));
+    }
+}

@@ -41,7 +41,7 @@ impl MakeWriter<'_> for Log {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sec_24_security_events_are_logged_without_secrets_or_typed_names() {
+async fn sec_87_security_events_are_logged_without_secrets_or_typed_names() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(LevelFilter::TRACE);
     let _guard = tracing::subscriber::set_default(subscriber.with_ansi(false).finish());

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_is_a_valid_configuration() {
+    fn sec_83_without_settings_it_listens_on_this_machine_only() {
         let effective = resolve(Given::default()).unwrap();
         assert_eq!(effective.config.listen.to_string(), "127.0.0.1:2346");
         assert_eq!(effective.config.admin_listen.unwrap().to_string(), "127.0.0.1:2347");

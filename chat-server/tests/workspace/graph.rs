@@ -143,6 +143,13 @@ fn sec_91_banned_crates_are_absent() {
 }
 
 #[test]
+fn sec_48_no_regular_expression_can_backtrack() {
+    for name in ["fancy-regex", "onig", "pcre2", "regress"] {
+        assert!(!GRAPH.packages.iter().any(|package| package["name"] == name), "{name}");
+    }
+}
+
+#[test]
 fn the_engine_knows_no_database_socket_or_http() {
     let names = tree_of_the_engine(&["--all-features"]);
     for name in NOT_IN_THE_ENGINE {

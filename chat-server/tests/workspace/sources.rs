@@ -72,6 +72,22 @@ fn nothing_is_left_to_do_and_no_test_is_skipped() {
 }
 
 #[test]
+fn sec_50_statements_take_values_as_parameters_only() {
+    let store =
+        sources().into_iter().filter(|(path, _)| path.to_string_lossy().contains("chat-store-sqlite/src"));
+    let mut seen = 0;
+    for (path, text) in store {
+        seen += 1;
+        for line in without_tests(&text).lines().filter(|line| line.contains("format!(")) {
+            for word in ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WHERE "] {
+                assert!(!line.contains(word), "{} puts a statement together: {line}", path.display());
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} sources of the store");
+}
+
+#[test]
 fn only_the_server_touches_the_system() {
     // What each library may not use. The embedded store is about files.
     let environment =
