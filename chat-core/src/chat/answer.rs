@@ -221,7 +221,7 @@ async fn login(call: &Call, login: Login) -> Result<Frame, ActionError> {
     let bound = call.shared.bind(engine, &grant.identity, grant.token.expose_secret(), ends).await;
     if let Err(refused) = bound {
         // Nobody will ever have the tokens of this session; if it cannot be ended it expires.
-        let _ = engine.auth.end_session(grant.identity.user_id, grant.identity.session_id).await;
+        let _ = engine.ask(engine.auth.end_session(grant.identity.user_id, grant.identity.session_id)).await;
         return Err(refused);
     }
     Ok(call.done(&LoginReply::from(grant)))

@@ -109,7 +109,7 @@ async fn record_used_sessions(engine: Arc<Engine>) {
         return;
     }
     // Losing it is harmless, and a failing store is noticed by whoever needs it.
-    let _ = engine.auth.record_used(sessions.into_iter().collect(), engine.clock.now()).await;
+    let _ = engine.ask(engine.auth.record_used(sessions.into_iter().collect(), engine.clock.now())).await;
 }
 
 /// Waits; answers whether the engine goes on.

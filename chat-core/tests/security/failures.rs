@@ -305,3 +305,19 @@ async fn sec_27_a_session_that_ends_while_it_signs_in_is_not_signed_in() {
         assert!(!phone.inbound.is_authenticated());
     }
 }
+
+/// The login is refused for another reason, and its session cannot be ended either.
+#[tokio::test(start_paused = true)]
+async fn sec_55_a_refused_login_is_answered_although_the_accounts_hang() {
+    let fake = World::new().await.auth;
+    let auth = Arc::new(FaultyAuth::new(fake.clone()));
+    let limits = Limits { user_connections: 1, ..Limits::default() };
+    let world =
+        World::with(Arc::new(MemoryStore::new()), |builder| builder.auth(auth.clone()).limits(limits)).await;
+    let world = World { auth: fake, ..world };
+    let _ann = world.user("ann").await;
+    auth.always("end_session", AuthFault::Hang);
+    let mut late = world.stranger();
+    let login = json!({"action": "login", "username": "ann", "password": "password"});
+    assert_eq!(late.refused(login).await, "limit_exceeded");
+}
