@@ -220,8 +220,11 @@ async fn login(call: &Call, login: Login) -> Result<Frame, ActionError> {
     let grant = engine.ask(engine.auth.login(credentials, &call.client(login.device))).await?;
     let bound = call.shared.bind(engine, &grant.identity, grant.token.expose_secret(), ends).await;
     if let Err(refused) = bound {
-        // Nobody will ever have the tokens of this session; if it cannot be ended it expires.
-        let _ = engine.ask(engine.auth.end_session(grant.identity.user_id, grant.identity.session_id)).await;
+        // Nobody will ever have the tokens of this session; if it cannot be ended it expires. The refusal does
+        // not wait for that: the connection may be closing.
+        let (engine, user, session) = (engine.clone(), grant.identity.user_id, grant.identity.session_id);
+        let tasks = engine.tasks.clone();
+        tasks.spawn(async move { drop(engine.ask(engine.auth.end_session(user, session)).await) });
         return Err(refused);
     }
     Ok(call.done(&LoginReply::from(grant)))
