@@ -168,7 +168,7 @@ fn who_has_accounts_elsewhere_builds_no_password_hashing() {
 #[test]
 fn dependencies_point_to_the_engine() {
     assert_eq!(GRAPH.known_to("chat-core", "normal"), [] as [&str; 0]);
-    for member in ["chat-store-sqlite", "chat-transport-ws", "chat-testkit"] {
+    for member in ["chat-store-mongo", "chat-store-sqlite", "chat-transport-ws", "chat-testkit"] {
         assert_eq!(GRAPH.known_to(member, "normal"), ["chat-core"], "{member}");
     }
     for member in GRAPH.members.keys() {
