@@ -1,1 +1,63 @@
-//! The MongoDB store of the chat system.
+//! The MongoDB store of the chat system: accounts, sessions, conversations and their logs in one database, on a
+//! single server or a replica set.
+//!
+//! [`MongoStore`] is both a [`RoomStore`](chat_core::port::RoomStore) and an
+//! [`AccountStore`](chat_core::port::AccountStore).
+
+#![allow(dead_code, reason = "the ports are implemented next")]
+
+mod breaker;
+mod config;
+mod conversation;
+mod database;
+mod entry;
+mod error;
+mod member;
+mod open;
+mod reply;
+mod row;
+mod schema;
+
+use std::sync::Arc;
+
+pub use config::MongoConfig;
+pub use error::OpenError;
+
+use database::Database;
+
+/// A database that is open. Clones share it.
+#[derive(Debug, Clone)]
+pub struct MongoStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    database: Database,
+    epoch: String,
+    warnings: Vec<String>,
+}
+
+impl MongoStore {
+    /// Connects, checks servers, format and indexes, and lays out a database that holds nothing.
+    ///
+    /// # Errors
+    /// When no server can be reached or is allowed to be used, or the database is not one of this version;
+    /// the message says what to do.
+    pub async fn open(config: MongoConfig) -> Result<Self, OpenError> {
+        let open::Opened { database, epoch, warnings } = open::open(&config).await?;
+        Ok(Self { inner: Arc::new(Inner { database, epoch, warnings }) })
+    }
+
+    /// What the operator should know about the servers: that there is only one, or that they are old.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.inner.warnings
+    }
+
+    /// Whether the database answers, as far as is known.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        !self.inner.database.is_absent()
+    }
+}

@@ -1,0 +1,180 @@
+//! What can go wrong, and what it means to the caller of a store.
+
+use chat_core::error::StoreError;
+use mongodb::error::ErrorKind;
+
+use crate::reply::ConcernError;
+
+/// Why a database could not be opened. Each message says what to do and holds no credentials.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The connection string cannot be read.
+    #[error("the MongoDB connection string is wrong: {0}")]
+    Uri(String),
+    /// No server could be reached, or none that takes writes.
+    #[error("MongoDB cannot be reached ({0}); check that it runs and that the connection string names it")]
+    Unreachable(String),
+    /// The server does not accept the credentials, or they do not allow what a store does.
+    #[error(
+        "MongoDB does not allow it ({0}); check user and password, and give the user the role readWrite on the \
+         database"
+    )]
+    NotAllowed(String),
+    /// The server is older than this store supports.
+    #[error("MongoDB {found} is too old; this version needs MongoDB {needed} or newer")]
+    ServerTooOld {
+        /// The server's version.
+        found: String,
+        /// The oldest version that works.
+        needed: &'static str,
+    },
+    /// The replica set acknowledges majorities that are not journaled.
+    #[error(
+        "the replica set acknowledges writes that are on no disk (writeConcernMajorityJournalDefault is false); \
+         set it to true in the replica set's configuration"
+    )]
+    NotJournaled,
+    /// The database belongs to an older chat system and has not been taken over.
+    #[error(
+        "the database {database} holds the data of another chat system ({found}); look at what would become of it \
+         with `chat-server migrate --dry-run`, then take it over with `chat-server migrate`"
+    )]
+    NotMigrated {
+        /// The database.
+        database: String,
+        /// Which collections were found.
+        found: String,
+    },
+    /// A migration was begun and did not come to its end.
+    #[error(
+        "the migration of the database {database} has not come to its end; run `chat-server migrate` again"
+    )]
+    MigrationUnfinished {
+        /// The database.
+        database: String,
+    },
+    /// A newer version of this program has written the database.
+    #[error(
+        "the database {database} was written by a newer version of this program (its format is {found}, this \
+         version reads up to {known}); run the newer version"
+    )]
+    Newer {
+        /// The database.
+        database: String,
+        /// The version of its format.
+        found: i64,
+        /// The newest format that this version reads.
+        known: i64,
+    },
+    /// An index that the guarantees rest on is missing or another one.
+    #[error(
+        "the index {index} of {collection} {problem}; stop all servers, create it as docs/operations.md shows, \
+         and start again"
+    )]
+    Index {
+        /// The collection.
+        collection: &'static str,
+        /// The index.
+        index: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// What is stored cannot be read.
+    #[error("the database is damaged: {0}; restore a backup")]
+    Damaged(String),
+    /// The server refuses for another reason.
+    #[error("MongoDB refuses: {0}")]
+    Refused(String),
+}
+
+/// Why a command has no reply.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum CallError {
+    /// It was not executed: no server was found, or the one that was asked takes no such commands now.
+    #[error("not executed: {0}")]
+    NotExecuted(#[source] mongodb::error::Error),
+    /// It was not sent, because calls have failed of late.
+    #[error("not sent: MongoDB did not answer of late")]
+    NotSent,
+    /// It may or may not have been executed.
+    #[error("outcome unknown: {0}")]
+    Unknown(#[source] mongodb::error::Error),
+    /// There was no answer in time; it may still be executed.
+    #[error("no answer in time")]
+    Late,
+    /// The servers that have it are not known to be a majority, or have not written it to their disks.
+    #[error("not acknowledged: {0}")]
+    NotAcknowledged(ConcernError),
+    /// The server refused to execute it.
+    #[error("refused: {0}")]
+    Refused(#[source] mongodb::error::Error),
+}
+
+/// Codes of servers that are no primary, or not any more: nothing was executed.
+const NOT_PRIMARY: [i32; 3] = [10_107, 13_435, 13_436];
+/// Codes of commands that were interrupted: part of them may have been executed.
+const INTERRUPTED: [i32; 16] =
+    [6, 7, 24, 50, 64, 89, 91, 112, 133, 189, 246, 262, 9_001, 11_600, 11_601, 11_602];
+
+impl From<mongodb::error::Error> for CallError {
+    fn from(error: mongodb::error::Error) -> Self {
+        match error.kind.as_ref() {
+            ErrorKind::ServerSelection { .. }
+            | ErrorKind::ConnectionPoolCleared { .. }
+            | ErrorKind::DnsResolve { .. }
+            | ErrorKind::Authentication { .. }
+            | ErrorKind::Shutdown => Self::NotExecuted(error),
+            ErrorKind::Command(refused) if NOT_PRIMARY.contains(&refused.code) => Self::NotExecuted(error),
+            ErrorKind::Command(refused) if INTERRUPTED.contains(&refused.code) => Self::Unknown(error),
+            ErrorKind::Command(_)
+            | ErrorKind::InvalidArgument { .. }
+            | ErrorKind::IncompatibleServer { .. } => Self::Refused(error),
+            _ => Self::Unknown(error),
+        }
+    }
+}
+
+impl CallError {
+    /// What the failure of a write means.
+    pub(crate) fn of_write(self) -> StoreError {
+        match self {
+            Self::NotExecuted(_) | Self::NotSent => StoreError::unavailable(self),
+            Self::Unknown(_) | Self::Late | Self::NotAcknowledged(_) => StoreError::timeout(self),
+            Self::Refused(_) => StoreError::corrupt(self),
+        }
+    }
+
+    /// What the failure of a read means: nothing was stored, whatever it was.
+    pub(crate) fn of_read(self) -> StoreError {
+        match self {
+            Self::Refused(_) => StoreError::corrupt(self),
+            _ => StoreError::unavailable(self),
+        }
+    }
+
+    /// Whether the same command may succeed a moment later.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::NotExecuted(_) | Self::Unknown(_) | Self::NotAcknowledged(_) => true,
+            Self::NotSent | Self::Late | Self::Refused(_) => false,
+        }
+    }
+
+    /// Whether it says that the database is not there, and not only that one server has changed its role.
+    pub(crate) fn is_absence(&self) -> bool {
+        match self {
+            Self::NotExecuted(error) => matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. }),
+            Self::Late | Self::NotAcknowledged(_) => true,
+            Self::NotSent | Self::Unknown(_) | Self::Refused(_) => false,
+        }
+    }
+
+    /// The driver's error, if one is behind it.
+    pub(crate) fn driver_error(&self) -> Option<&mongodb::error::Error> {
+        match self {
+            Self::NotExecuted(error) | Self::Unknown(error) | Self::Refused(error) => Some(error),
+            Self::NotSent | Self::Late | Self::NotAcknowledged(_) => None,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Opening a database: what the servers are, whether the data is ours, and whether its indexes are there.
+//!
+//! Nothing is written before everything was checked, and then only to a database that holds nothing.
+
+use std::time::Duration;
+
+use chat_core::id::ConversationId;
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use mongodb::error::ErrorKind;
+
+use crate::config::MongoConfig;
+use crate::database::{Database, Deployment};
+use crate::error::{CallError, OpenError};
+use crate::reply::{WriteReply, number};
+use crate::schema::{
+    CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
+};
+
+/// How long one command may take while a database is opened. Building an index takes longer.
+const COMMAND: Duration = Duration::from_secs(10);
+const INDEX_BUILD: Duration = Duration::from_secs(3_600);
+/// The oldest version that works: the last for processors without AVX.
+const OLDEST: [u64; 2] = [4, 4];
+const OLDEST_SHOWN: &str = "4.4";
+/// The oldest version that is still looked after.
+const MAINTAINED: [u64; 2] = [6, 0];
+/// The first release of each line in which strangers cannot read the server's memory any more (CVE-2025-14847).
+const MENDED: [[u64; 3]; 6] = [[4, 4, 30], [5, 0, 32], [6, 0, 27], [7, 0, 28], [8, 0, 17], [8, 2, 3]];
+
+/// A database that can be used.
+pub(crate) struct Opened {
+    pub(crate) database: Database,
+    pub(crate) epoch: String,
+    /// What its operator should know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Connects and finds out what the servers are. Reads nothing of the database.
+pub(crate) async fn connect(config: &MongoConfig) -> Result<(Database, Vec<String>), OpenError> {
+    let uri_error = |error: mongodb::error::Error| OpenError::Uri(without_credentials(&config.uri, &error));
+    let options = config.client_options().await.map_err(uri_error)?;
+    if config.database.is_empty() || config.database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
+        return Err(OpenError::Uri(format!("{:?} is no name of a database", config.database)));
+    }
+    let client = Client::with_options(options).map_err(uri_error)?;
+    let database = Database::new(client.clone(), &config.database, Deployment::Standalone);
+    let hello = ask(&database, doc! { "hello": 1 }).await.or_else(older_server)?;
+    let info = ask(&database, doc! { "buildInfo": 1 }).await?;
+    let mut warnings = version_warnings(&info)?;
+    let is_router = hello.get_str("msg").is_ok_and(|what| what == "isdbgrid");
+    let is_member = hello.contains_key("setName");
+    if !is_router && !is_member {
+        warnings.push("MongoDB is a single server: what is stored is durable on one disk only".to_owned());
+        return Ok((database, warnings));
+    }
+    if is_member {
+        check_replica_set(&database, &hello, &mut warnings).await?;
+    }
+    Ok((Database::new(client, &config.database, Deployment::Replicated), warnings))
+}
+
+/// Connects, checks that the data is ours, and lays out a database that is empty.
+pub(crate) async fn open(config: &MongoConfig) -> Result<Opened, OpenError> {
+    let (database, warnings) = connect(config).await?;
+    match schema_version(&database).await? {
+        Some(VERSION) => check_indexes(&database).await?,
+        Some(found) => {
+            return Err(OpenError::Newer { database: config.database.clone(), found, known: VERSION });
+        }
+        None => {
+            refuse_foreign(&database, config).await?;
+            lay_out(&database).await?;
+        }
+    }
+    let epoch = meta_row(&database, EPOCH_ROW).await?;
+    let epoch = epoch.as_ref().and_then(|row| row.get_str("value").ok());
+    let epoch = epoch.ok_or_else(|| OpenError::Damaged("the epoch is missing from meta".to_owned()))?;
+    Ok(Opened { epoch: epoch.to_owned(), database, warnings })
+}
+
+/// Creates all indexes that are not there. Harmless when they are.
+pub(crate) async fn create_indexes(database: &Database, indexes: &[Index]) -> Result<(), OpenError> {
+    for index in indexes {
+        let mut command = doc! { "createIndexes": index.collection, "indexes": [index.definition()] };
+        command.insert("writeConcern", database.write_concern(INDEX_BUILD));
+        acknowledged(&ask_within(database, command, INDEX_BUILD).await?)?;
+    }
+    Ok(())
+}
+
+/// Writes the rows by which the database is known to be ours. The last step of laying out or taking over.
+pub(crate) async fn seal(database: &Database) -> Result<(), OpenError> {
+    // Rows of another node that did the same a moment earlier are as good.
+    for (id, value) in [
+        (EPOCH_ROW, Bson::String(ConversationId::generate().to_string())),
+        (SCHEMA_ROW, Bson::Int64(VERSION)),
+    ] {
+        let update = doc! { "q": { "_id": id }, "u": { "$setOnInsert": { "value": value } }, "upsert": true };
+        let mut command = doc! { "update": META, "updates": [update] };
+        command.insert("writeConcern", database.write_concern(COMMAND));
+        let reply = ask(database, command).await?;
+        if WriteReply::read(&reply).row_error.is_none_or(|error| !error.is_duplicate()) {
+            acknowledged(&reply)?;
+        }
+    }
+    Ok(())
+}
+
+async fn lay_out(database: &Database) -> Result<(), OpenError> {
+    create_indexes(database, &INDEXES).await?;
+    seal(database).await
+}
+
+/// The version of the format; `None` in a database that is not ours yet.
+pub(crate) async fn schema_version(database: &Database) -> Result<Option<i64>, OpenError> {
+    Ok(meta_row(database, SCHEMA_ROW).await?.map(|row| number(&row, "value")))
+}
+
+/// Whether rows of another chat system are there.
+async fn refuse_foreign(database: &Database, config: &MongoConfig) -> Result<(), OpenError> {
+    if meta_row(database, MIGRATION_ROW).await?.is_some() {
+        return Err(OpenError::MigrationUnfinished { database: config.database.clone() });
+    }
+    let mut found = Vec::new();
+    for collection in [USERS, ROOMS, CHATS, MESSAGES] {
+        if !first_batch(&ask(database, doc! { "find": collection, "limit": 1, "singleBatch": true }).await?)
+            .is_empty()
+        {
+            found.push(collection);
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(OpenError::NotMigrated { database: config.database.clone(), found: found.join(", ") })
+}
+
+async fn check_indexes(database: &Database) -> Result<(), OpenError> {
+    for index in &INDEXES {
+        let command = doc! { "listIndexes": index.collection };
+        // A collection that does not exist has no index.
+        let found = match database.command(raw(&command)?, COMMAND).await {
+            Ok(reply) => first_batch(&reply),
+            Err(CallError::Refused(error)) if code_of(&error) == Some(26) => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let found = found.iter().find(|found| found.get_str("name").is_ok_and(|name| name == index.name));
+        let problem = match found {
+            Some(found) => index.fault_of(found),
+            None => Some("is missing".to_owned()),
+        };
+        if let Some(problem) = problem {
+            return Err(OpenError::Index { collection: index.collection, index: index.name, problem });
+        }
+    }
+    Ok(())
+}
+
+async fn meta_row(database: &Database, id: &str) -> Result<Option<Document>, OpenError> {
+    let command = doc! { "find": META, "filter": { "_id": id }, "limit": 1, "singleBatch": true };
+    Ok(first_batch(&ask(database, command).await?).into_iter().next())
+}
+
+async fn check_replica_set(
+    database: &Database,
+    hello: &Document,
+    warnings: &mut Vec<String>,
+) -> Result<(), OpenError> {
+    if hello.get_array("arbiters").is_ok_and(|arbiters| !arbiters.is_empty()) {
+        warnings.push(
+            "the replica set has an arbiter: while one of its other members is down, nothing is acknowledged"
+                .to_owned(),
+        );
+    }
+    // Users that may only read and write the database cannot ask this. Writes then still wait for journals.
+    let command = raw(&doc! { "replSetGetConfig": 1 })?;
+    let Ok(reply) = database.admin_command(command, COMMAND).await else { return Ok(()) };
+    let is_journaled = reply
+        .get_document("config")
+        .and_then(|config| config.get_bool("writeConcernMajorityJournalDefault"))
+        .unwrap_or(true);
+    if is_journaled { Ok(()) } else { Err(OpenError::NotJournaled) }
+}
+
+fn version_warnings(info: &Document) -> Result<Vec<String>, OpenError> {
+    let found = info.get_str("version").unwrap_or("of an unknown version").to_owned();
+    let parts: Vec<u64> =
+        found.split(['.', '-']).map_while(|part| part.parse().ok()).chain([0, 0, 0]).take(3).collect();
+    let line = [parts[0], parts[1]];
+    if line < OLDEST {
+        return Err(OpenError::ServerTooOld { found, needed: OLDEST_SHOWN });
+    }
+    let mut warnings = Vec::new();
+    if line < MAINTAINED {
+        warnings.push(format!("MongoDB {found} is no longer maintained; upgrade it to 6.0 or newer"));
+    }
+    if MENDED.iter().any(|mended| mended[..2] == line && parts[2] < mended[2]) {
+        warnings.push(format!(
+            "MongoDB {found} lets anybody who reaches its port read parts of its memory (CVE-2025-14847); upgrade it"
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Servers before 4.4.2 do not know `hello`; they are too old, and the next question says so.
+fn older_server(error: OpenError) -> Result<Document, OpenError> {
+    match error {
+        OpenError::Refused(_) => Ok(Document::new()),
+        other => Err(other),
+    }
+}
+
+async fn ask(database: &Database, command: Document) -> Result<Document, OpenError> {
+    ask_within(database, command, COMMAND).await
+}
+
+async fn ask_within(database: &Database, command: Document, within: Duration) -> Result<Document, OpenError> {
+    Ok(database.command(raw(&command)?, within).await?)
+}
+
+fn acknowledged(reply: &Document) -> Result<(), OpenError> {
+    let reply = WriteReply::read(reply);
+    match (reply.row_error, reply.concern_error) {
+        (None, None) => Ok(()),
+        (Some(error), _) => Err(OpenError::Refused(error.message)),
+        (None, Some(error)) => Err(OpenError::Unreachable(error.to_string())),
+    }
+}
+
+fn raw(command: &Document) -> Result<RawDocumentBuf, OpenError> {
+    RawDocumentBuf::try_from(command).map_err(|error| OpenError::Refused(error.to_string()))
+}
+
+fn first_batch(reply: &Document) -> Vec<Document> {
+    let batch = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    batch.into_iter().flatten().filter_map(Bson::as_document).cloned().collect()
+}
+
+fn code_of(error: &mongodb::error::Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        ErrorKind::Command(refused) => Some(refused.code),
+        _ => None,
+    }
+}
+
+/// The driver may quote the connection string; what stands before the host is never repeated.
+fn without_credentials(uri: &str, error: &mongodb::error::Error) -> String {
+    let message = match error.kind.as_ref() {
+        ErrorKind::InvalidArgument { message, .. } | ErrorKind::DnsResolve { message, .. } => message.clone(),
+        _ => error.to_string(),
+    };
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let secrets = rest.rsplit_once('@').map_or("", |(secrets, _)| secrets);
+    let quotes_a_secret =
+        secrets.split([':', '@', '/']).any(|part| !part.is_empty() && message.contains(part));
+    if quotes_a_secret {
+        return "it cannot be read; characters like @ : / % in user and password are written as %40 %3A %2F %25"
+            .to_owned();
+    }
+    message
+}
+
+impl From<CallError> for OpenError {
+    fn from(error: CallError) -> Self {
+        let Some(driver) = error.driver_error() else {
+            return Self::Unreachable(error.to_string());
+        };
+        match driver.kind.as_ref() {
+            ErrorKind::Authentication { message, .. } => Self::NotAllowed(message.clone()),
+            ErrorKind::Command(refused) if matches!(refused.code, 13 | 18) => {
+                Self::NotAllowed(refused.message.clone())
+            }
+            ErrorKind::Command(refused) if error_is_refusal(&error) => Self::Refused(refused.message.clone()),
+            ErrorKind::IncompatibleServer { message, .. } => {
+                Self::ServerTooOld { found: format!("({message})"), needed: OLDEST_SHOWN }
+            }
+            ErrorKind::ServerSelection { message, .. } => Self::Unreachable(message.clone()),
+            _ => Self::Unreachable(driver.to_string()),
+        }
+    }
+}
+
+fn error_is_refusal(error: &CallError) -> bool {
+    matches!(error, CallError::Refused(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warnings(version: &str) -> Vec<String> {
+        version_warnings(&doc! { "version": version }).unwrap()
+    }
+
+    #[test]
+    fn servers_that_are_too_old_are_refused_and_unmaintained_ones_warned_about() {
+        for version in ["4.2.24", "3.6.0", "4.0.28"] {
+            let error = version_warnings(&doc! { "version": version }).unwrap_err();
+            assert!(error.to_string().contains("needs MongoDB 4.4"), "{error}");
+        }
+        assert_eq!(warnings("5.0.32").len(), 1);
+        assert!(warnings("6.0.27").is_empty());
+        assert!(warnings("8.0.17-rc1").is_empty());
+    }
+
+    #[test]
+    fn sec_77_servers_that_leak_their_memory_are_warned_about() {
+        for version in ["4.4.29", "5.0.31", "6.0.5", "7.0.27", "8.0.16", "8.2.2"] {
+            assert!(warnings(version).iter().any(|text| text.contains("CVE-2025-14847")), "{version}");
+        }
+        for version in ["6.0.27", "7.0.28", "8.0.17", "8.2.3", "9.0.0"] {
+            assert!(warnings(version).is_empty(), "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn sec_81_credentials_are_not_repeated_in_errors() {
+        for uri in [
+            "mongodb://ann:s3cr3t@@@db/x",
+            "mongodb://ann:s3cr3t/@db",
+            "mongodb://ann:s3cr3t%zz@db",
+            "mongo://ann:s3cr3t@db",
+            "mongodb://ann:s3cr3t@db:notaport",
+        ] {
+            let config = MongoConfig::new(uri, "chat");
+            let error = connect(&config).await.err().expect("it is wrong");
+            assert!(matches!(error, OpenError::Uri(_)), "{error:?}");
+            assert!(!format!("{error} {error:?} {config:?}").contains("s3cr3t"), "{error}");
+        }
+    }
+}

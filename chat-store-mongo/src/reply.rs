@@ -1,0 +1,96 @@
+//! What servers answer to writes. A reply can hold an error of a row and an error of the majority at the same
+//! time, and both count: a row that exists already is not durable because it exists.
+
+use std::fmt;
+
+use mongodb::bson::{Bson, Document};
+
+/// The code of "a row with this key exists".
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// Rows that failed, the rows before them did not.
+#[derive(Debug, Clone)]
+pub(crate) struct RowError {
+    /// Which row of the command.
+    pub(crate) index: usize,
+    code: i32,
+    /// What the server says; names of fields, but also values: not for people.
+    pub(crate) message: String,
+}
+
+impl RowError {
+    /// Whether a row with this key exists.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.code == DUPLICATE_KEY
+    }
+}
+
+/// The write was executed on the primary, and not acknowledged as was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct ConcernError {
+    code: i32,
+    message: String,
+}
+
+impl fmt::Display for ConcernError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (code {})", self.message, self.code)
+    }
+}
+
+/// The reply to an `insert`, `update` or `delete`.
+#[derive(Debug, Clone)]
+pub(crate) struct WriteReply {
+    /// Rows inserted, matched or deleted.
+    pub(crate) matched: u64,
+    /// Rows that an `update` changed.
+    pub(crate) modified: u64,
+    /// Whether an `update` inserted a row.
+    pub(crate) inserted: bool,
+    /// The first row that failed.
+    pub(crate) row_error: Option<RowError>,
+    /// Why the whole is not acknowledged.
+    pub(crate) concern_error: Option<ConcernError>,
+}
+
+impl WriteReply {
+    pub(crate) fn read(reply: &Document) -> Self {
+        let rows = reply.get_array("writeErrors").ok();
+        let row_error =
+            rows.and_then(|rows| rows.first()).and_then(Bson::as_document).map(|error| RowError {
+                index: usize::try_from(number(error, "index")).unwrap_or_default(),
+                code: i32::try_from(number(error, "code")).unwrap_or_default(),
+                message: error.get_str("errmsg").unwrap_or_default().to_owned(),
+            });
+        Self {
+            matched: count(reply, "n"),
+            modified: count(reply, "nModified"),
+            inserted: reply.get_array("upserted").is_ok_and(|rows| !rows.is_empty()),
+            row_error,
+            concern_error: concern_error(reply),
+        }
+    }
+}
+
+/// The error of the majority in a reply to any write.
+pub(crate) fn concern_error(reply: &Document) -> Option<ConcernError> {
+    let error = reply.get_document("writeConcernError").ok()?;
+    Some(ConcernError {
+        code: i32::try_from(number(error, "code")).unwrap_or_default(),
+        message: error.get_str("errmsg").unwrap_or_default().to_owned(),
+    })
+}
+
+/// A number, whatever type the server gave it; 0 if there is none.
+pub(crate) fn number(document: &Document, field: &str) -> i64 {
+    match document.get(field) {
+        Some(Bson::Int32(number)) => i64::from(*number),
+        Some(Bson::Int64(number)) => *number,
+        Some(Bson::Double(number)) => *number as i64,
+        _ => 0,
+    }
+}
+
+fn count(document: &Document, field: &str) -> u64 {
+    u64::try_from(number(document, field)).unwrap_or_default()
+}

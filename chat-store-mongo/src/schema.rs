@@ -1,0 +1,139 @@
+//! Names of collections, their indexes, and the version of the format.
+//!
+//! `users`, `chat_rooms`, `private_chats` and `messages` have the names and fields of the PHP system whose databases
+//! can be taken over; what it did not have was added.
+
+use mongodb::bson::{Bson, Document, doc};
+
+/// Accounts.
+pub(crate) const USERS: &str = "users";
+/// Rooms, without their members.
+pub(crate) const ROOMS: &str = "chat_rooms";
+/// Private chats, one for each pair.
+pub(crate) const CHATS: &str = "private_chats";
+/// The logs of all conversations, entry by entry.
+pub(crate) const MESSAGES: &str = "messages";
+/// Who stands where in a conversation: the projection of its log.
+pub(crate) const MEMBERS: &str = "members";
+/// Who is signed in.
+pub(crate) const SESSIONS: &str = "sessions";
+/// Sessions that ended.
+pub(crate) const REVOCATIONS: &str = "revocations";
+/// The version of the format, the epoch, and the row that barriers write.
+pub(crate) const META: &str = "meta";
+
+/// The format that this version writes and reads.
+pub(crate) const VERSION: i64 = 1;
+/// The row of [`META`] that holds the version.
+pub(crate) const SCHEMA_ROW: &str = "schema";
+/// The row of [`META`] that holds the epoch.
+pub(crate) const EPOCH_ROW: &str = "epoch";
+/// The row of [`META`] that says how far a migration has come, while one is under way.
+pub(crate) const MIGRATION_ROW: &str = "migration";
+
+/// An index that queries or guarantees rest on.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) collection: &'static str,
+    pub(crate) name: &'static str,
+    /// Fields in order; all ascending.
+    pub(crate) fields: &'static [&'static str],
+    pub(crate) is_unique: bool,
+    /// Only rows in which this field is `true`.
+    pub(crate) only_where: Option<&'static str>,
+    /// Only rows that have this field.
+    pub(crate) only_with: Option<&'static str>,
+}
+
+const fn index(collection: &'static str, name: &'static str, fields: &'static [&'static str]) -> Index {
+    Index { collection, name, fields, is_unique: false, only_where: None, only_with: None }
+}
+
+const fn unique(collection: &'static str, name: &'static str, fields: &'static [&'static str]) -> Index {
+    Index { is_unique: true, ..index(collection, name, fields) }
+}
+
+/// All indexes but those of `_id`.
+pub(crate) const INDEXES: [Index; 17] = [
+    // Order and fence of every log: no two entries with one number.
+    unique(MESSAGES, "log", &["conversation", "seq"]),
+    // Entries that are no messages: what members are projected from.
+    Index { only_where: Some("event"), ..index(MESSAGES, "events", &["event", "conversation", "seq"]) },
+    // Joined members in the order of their ids.
+    index(MEMBERS, "by_conversation", &["conversation", "state", "user_id"]),
+    // A user's conversations in the order of their ids.
+    index(MEMBERS, "by_user", &["user_id", "listed", "is_room", "conversation"]),
+    // Public rooms by part of their name: the search reads this index only.
+    index(ROOMS, "public", &["visibility", "_id", "name_folded", "member_count"]),
+    // One chat for each pair. Chats that were merged into others have no pair.
+    Index { only_with: Some("pair"), ..unique(CHATS, "pair", &["pair"]) },
+    unique(USERS, "folded", &["username_folded"]),
+    unique(USERS, "skeleton", &["username_skeleton"]),
+    index(USERS, "username", &["username"]),
+    unique(SESSIONS, "access", &["access"]),
+    unique(SESSIONS, "refresh", &["refresh"]),
+    index(SESSIONS, "replaced", &["replaced.refresh"]),
+    index(SESSIONS, "by_user", &["user_id"]),
+    index(SESSIONS, "by_end", &["kept_until"]),
+    index(REVOCATIONS, "by_time", &["ended_at"]),
+    index(REVOCATIONS, "access", &["access"]),
+    index(REVOCATIONS, "refresh", &["refresh"]),
+];
+
+impl Index {
+    /// What `createIndexes` takes and `listIndexes` answers, but for what servers add.
+    pub(crate) fn definition(&self) -> Document {
+        let key: Document = self.fields.iter().map(|field| ((*field).to_owned(), Bson::Int32(1))).collect();
+        let mut definition = doc! { "key": key, "name": self.name };
+        if self.is_unique {
+            definition.insert("unique", true);
+        }
+        if let Some(field) = self.only_where {
+            definition.insert("partialFilterExpression", doc! { field: true });
+        }
+        if let Some(field) = self.only_with {
+            definition.insert("partialFilterExpression", doc! { field: { "$exists": true } });
+        }
+        definition
+    }
+
+    /// What is wrong with the index that is there under this name; `None` if it does what it should.
+    pub(crate) fn fault_of(&self, found: &Document) -> Option<String> {
+        let wanted = self.definition();
+        if found.get_document("key").map(keys).ok() != wanted.get_document("key").map(keys).ok() {
+            return Some("is on other fields".to_owned());
+        }
+        if self.is_unique && !found.get_bool("unique").unwrap_or(false) {
+            return Some("is not unique".to_owned());
+        }
+        let filter = |definition: &Document| definition.get_document("partialFilterExpression").ok().cloned();
+        if filter(found) != filter(&wanted) {
+            return Some("covers other rows".to_owned());
+        }
+        None
+    }
+}
+
+/// Fields in their order; servers answer directions as integers or doubles.
+fn keys(key: &Document) -> Vec<String> {
+    key.keys().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_is_another_one_is_found_out() {
+        let [log, events, ..] = &INDEXES;
+        assert_eq!(log.fault_of(&log.definition()), None);
+        let mut not_unique = log.definition();
+        not_unique.remove("unique");
+        assert_eq!(log.fault_of(&not_unique).as_deref(), Some("is not unique"));
+        let other = doc! { "key": { "seq": 1, "conversation": 1 }, "name": "log", "unique": true };
+        assert_eq!(log.fault_of(&other).as_deref(), Some("is on other fields"));
+        let mut all_rows = events.definition();
+        all_rows.remove("partialFilterExpression");
+        assert_eq!(events.fault_of(&all_rows).as_deref(), Some("covers other rows"));
+    }
+}
