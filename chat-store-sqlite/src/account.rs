@@ -2,7 +2,7 @@
 
 use chat_core::domain::{DisplayName, Email};
 use chat_core::id::UserId;
-use chat_core::port::{Account, AccountCreation, NewAccount, UsernameKeys};
+use chat_core::port::{Account, AccountCreation, NewAccount, StoredAccount, UsernameKeys};
 use chat_core::time::Timestamp;
 use rusqlite::{Connection, Params, Row, params};
 
@@ -13,7 +13,7 @@ macro_rules! select_accounts {
     ($rest:literal) => {
         concat!(
             "SELECT user_id, username, display_name, email, password_hash, disabled, created_at, last_login, \
-             last_seen FROM accounts WHERE ",
+             last_seen, name_folded, name_skeleton FROM accounts WHERE ",
             $rest
         )
     };
@@ -66,6 +66,22 @@ pub(crate) fn by_name(connection: &Connection, name: &UsernameKeys) -> Work<Opti
 pub(crate) fn accounts(connection: &Connection, users: &[UserId]) -> Work<Vec<Account>> {
     let accounts = users.iter().filter_map(|user| account(connection, *user).transpose());
     accounts.collect()
+}
+
+/// A page of all accounts with the keys of their names.
+pub(crate) fn all(connection: &Connection, after: Option<UserId>, limit: u32) -> Work<Vec<StoredAccount>> {
+    let sql = select_accounts!("user_id > ?1 ORDER BY user_id LIMIT ?2");
+    let mut statement = connection.prepare_cached(sql)?;
+    let after = after.as_ref().map_or(&[][..], |user| user.as_bytes());
+    let mut rows = statement.query(params![after, limit])?;
+    let mut accounts = Vec::new();
+    while let Some(row) = rows.next()? {
+        let account = read_account(row)?;
+        let text = account.username.clone();
+        let username = UsernameKeys { text, folded: get(row, 9)?, skeleton: get(row, 10)? };
+        accounts.push(StoredAccount { account, username });
+    }
+    Ok(accounts)
 }
 
 fn find(connection: &Connection, sql: &'static str, key: impl Params) -> Work<Option<Account>> {

@@ -6,8 +6,8 @@ use chat_core::domain::DisplayName;
 use chat_core::error::StoreError;
 use chat_core::id::{SessionId, UserId};
 use chat_core::port::{
-    Account, AccountCreation, AccountStore, NewAccount, Revocation, Rotation, Session, SessionMatch,
-    SessionTokens, TokenHash, UsernameKeys,
+    Account, AccountCreation, AccountStore, NewAccount, PasswordWrite, Revocation, Rotation, Session,
+    SessionMatch, SessionTokens, StoredAccount, TokenHash, UsernameKeys,
 };
 use chat_core::time::Timestamp;
 
@@ -32,7 +32,21 @@ impl AccountStore for SqliteStore {
         self.read(move |connection| account::accounts(connection, &users)).await
     }
 
-    async fn set_password(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError> {
+    async fn all_accounts(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<StoredAccount>, StoreError> {
+        self.read(move |connection| account::all(connection, after, limit)).await
+    }
+
+    async fn set_password(
+        &self,
+        user: UserId,
+        expected: &str,
+        hash: &str,
+        _reason: PasswordWrite,
+    ) -> Result<bool, StoreError> {
         let (expected, hash) = (expected.to_owned(), hash.to_owned());
         self.write(move |connection| account::set_password(connection, user, &expected, &hash)).await
     }

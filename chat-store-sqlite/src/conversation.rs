@@ -199,6 +199,23 @@ pub(crate) fn discover(connection: &Connection, query: &RoomQuery) -> Work<Vec<C
     Ok(found)
 }
 
+/// A page of all conversations.
+pub(crate) fn all(
+    connection: &Connection,
+    after: Option<ConversationId>,
+    limit: u32,
+) -> Work<Vec<Conversation>> {
+    let sql = select_conversations!("id > ?1 ORDER BY id LIMIT ?2");
+    let mut statement = connection.prepare_cached(sql)?;
+    let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let mut rows = statement.query(params![after, limit])?;
+    let mut conversations = Vec::new();
+    while let Some(row) = rows.next()? {
+        conversations.push(read_conversation(connection, row)?.conversation);
+    }
+    Ok(conversations)
+}
+
 fn as_mine(connection: &Connection, stored: Stored, member: Member) -> Work<MyConversation> {
     let Stored { key, conversation } = stored;
     if !member.is_joined() {

@@ -104,6 +104,14 @@ impl RoomStore for SqliteStore {
         self.read(move |connection| conversation::discover(connection, &query)).await
     }
 
+    async fn all_conversations(
+        &self,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError> {
+        self.read(move |connection| conversation::all(connection, after, limit)).await
+    }
+
     async fn mark_read(
         &self,
         conversation: ConversationId,

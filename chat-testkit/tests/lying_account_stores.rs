@@ -11,8 +11,8 @@ use chat_core::error::StoreError;
 use chat_core::id::{SessionId, UserId};
 use chat_core::memory::MemoryStore;
 use chat_core::port::{
-    Account, AccountCreation, AccountStore, NewAccount, Revocation, Rotation, Session, SessionMatch,
-    SessionTokens, TokenHash, UsernameKeys,
+    Account, AccountCreation, AccountStore, NewAccount, PasswordWrite, Revocation, Rotation, Session,
+    SessionMatch, SessionTokens, StoredAccount, TokenHash, UsernameKeys,
 };
 use chat_core::time::Timestamp;
 use chat_testkit::model::{self, Effort};
@@ -28,7 +28,11 @@ enum Lie {
     ARetryIsRefused,
     FoldedBeforeExact,
     SkeletonFindsSomebody,
+    AllAccountsIgnoreAfter,
+    AllAccountsLeaveOutTheDisabled,
+    AllAccountsMakeTheirKeysAnew,
     PasswordReplacedBlindly,
+    OnlyChangedPasswordsAreStored,
     SeenGoesBack,
     EverybodyCanBeDisabled,
     EveryRotationIsDone,
@@ -53,7 +57,11 @@ const LIES: &[(Lie, &str)] = &[
     (Lie::ARetryIsRefused, "a_repeated_registration_succeeds"),
     (Lie::FoldedBeforeExact, "a_name_is_found_exactly_before_folded"),
     (Lie::SkeletonFindsSomebody, "a_skeleton_finds_nobody"),
+    (Lie::AllAccountsIgnoreAfter, "all_accounts_are_paged_in_order"),
+    (Lie::AllAccountsLeaveOutTheDisabled, "all_accounts_are_whole"),
+    (Lie::AllAccountsMakeTheirKeysAnew, "all_accounts_are_whole"),
     (Lie::PasswordReplacedBlindly, "a_race_for_one_password_has_one_winner"),
+    (Lie::OnlyChangedPasswordsAreStored, "a_password_is_replaced_only_if_it_is_the_expected_one"),
     (Lie::SeenGoesBack, "the_time_last_seen_never_goes_back"),
     (Lie::EverybodyCanBeDisabled, "accounts_are_disabled_and_enabled"),
     (Lie::EveryRotationIsDone, "a_race_for_one_rotation_has_one_winner"),
@@ -177,10 +185,39 @@ impl AccountStore for Lying {
         self.honest.accounts(users).await
     }
 
-    async fn set_password(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError> {
+    async fn all_accounts(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<StoredAccount>, StoreError> {
+        let after = after.filter(|_| !self.tells(Lie::AllAccountsIgnoreAfter));
+        let mut accounts = self.honest.all_accounts(after, limit).await?;
+        match self.lie {
+            Lie::AllAccountsLeaveOutTheDisabled => accounts.retain(|one| !one.account.disabled),
+            Lie::AllAccountsMakeTheirKeysAnew => {
+                for one in &mut accounts {
+                    one.username.folded = one.username.text.to_lowercase();
+                }
+            }
+            _ => {}
+        }
+        Ok(accounts)
+    }
+
+    async fn set_password(
+        &self,
+        user: UserId,
+        expected: &str,
+        hash: &str,
+        reason: PasswordWrite,
+    ) -> Result<bool, StoreError> {
         let Some(account) = self.honest.account(user).await? else { return Ok(false) };
+        if self.tells(Lie::OnlyChangedPasswordsAreStored) && reason == PasswordWrite::Rehashed {
+            return Ok(account.password_hash == expected);
+        }
         let is_blind = self.tells(Lie::PasswordReplacedBlindly);
-        self.honest.set_password(user, if is_blind { &account.password_hash } else { expected }, hash).await
+        let expected = if is_blind { &account.password_hash } else { expected };
+        self.honest.set_password(user, expected, hash, reason).await
     }
 
     async fn set_display_name(&self, user: UserId, name: &DisplayName) -> Result<(), StoreError> {

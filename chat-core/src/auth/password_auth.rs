@@ -21,7 +21,7 @@ use crate::error::AuthError;
 use crate::id::{SessionId, UserId};
 use crate::port::{
     Account, AccountCreation, AccountStore, Auth, ClientContext, Credentials, Grant, Identity, NewAccount,
-    Registration, UsernameKeys,
+    PasswordWrite, Registration, UsernameKeys,
 };
 use crate::time::{Clock, Timestamp};
 
@@ -201,7 +201,11 @@ impl PasswordAuth {
     /// The account with the better hash of the same password, if there is one.
     async fn upgraded(&self, account: Account, upgrade: Option<String>) -> Result<Account, AuthError> {
         let Some(better) = upgrade else { return Ok(account) };
-        if !self.store.set_password(account.user_id, &account.password_hash, &better).await? {
+        if !self
+            .store
+            .set_password(account.user_id, &account.password_hash, &better, PasswordWrite::Rehashed)
+            .await?
+        {
             // Somebody else renewed or changed it just now; opening the session finds out which.
             return Ok(account);
         }
@@ -251,7 +255,7 @@ impl PasswordAuth {
         // Sessions end before the password changes, so that a failure in between leaves none that should not be,
         // and after it, for those that were opened with the old password meanwhile.
         let mut ended = self.end_all_but(user, Some(keep)).await?;
-        if !self.store.set_password(user, &account.password_hash, &hash).await? {
+        if !self.store.set_password(user, &account.password_hash, &hash, PasswordWrite::Changed).await? {
             return Err(AuthError::InvalidCredentials);
         }
         ended.extend(self.end_all_but(user, Some(keep)).await?);

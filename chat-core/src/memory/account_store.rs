@@ -10,8 +10,8 @@ use crate::domain::DisplayName;
 use crate::error::StoreError;
 use crate::id::{SessionId, UserId};
 use crate::port::{
-    Account, AccountCreation, AccountStore, NewAccount, Revocation, Rotation, Session, SessionMatch,
-    SessionTokens, TokenHash, UsernameKeys,
+    Account, AccountCreation, AccountStore, NewAccount, PasswordWrite, Revocation, Rotation, Session,
+    SessionMatch, SessionTokens, StoredAccount, TokenHash, UsernameKeys,
 };
 use crate::time::Timestamp;
 
@@ -21,7 +21,7 @@ const REVOCATIONS_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// All accounts and sessions.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    accounts: BTreeMap<UserId, Account>,
+    accounts: BTreeMap<UserId, StoredAccount>,
     by_folded: HashMap<String, UserId>,
     by_skeleton: HashMap<String, UserId>,
     sessions: BTreeMap<SessionId, StoredSession>,
@@ -52,11 +52,12 @@ impl Accounts {
         if by_folded.is_some() || by_skeleton.is_some() || self.accounts.contains_key(&new.user_id) {
             return AccountCreation::NameTaken;
         }
-        self.by_folded.insert(new.username.folded, new.user_id);
-        self.by_skeleton.insert(new.username.skeleton, new.user_id);
+        let username = new.username;
+        self.by_folded.insert(username.folded.clone(), new.user_id);
+        self.by_skeleton.insert(username.skeleton.clone(), new.user_id);
         let account = Account {
             user_id: new.user_id,
-            username: new.username.text,
+            username: username.text.clone(),
             display_name: new.display_name,
             email: new.email,
             password_hash: new.password_hash,
@@ -65,13 +66,22 @@ impl Accounts {
             last_login: None,
             last_seen: None,
         };
-        self.accounts.insert(account.user_id, account);
+        self.accounts.insert(account.user_id, StoredAccount { account, username });
         AccountCreation::Created
     }
 
+    fn get(&self, user: UserId) -> Option<&Account> {
+        self.accounts.get(&user).map(|stored| &stored.account)
+    }
+
+    fn get_mut(&mut self, user: UserId) -> Option<&mut Account> {
+        self.accounts.get_mut(&user).map(|stored| &mut stored.account)
+    }
+
     fn by_name(&self, name: &UsernameKeys) -> Option<&Account> {
-        let exact = self.accounts.values().find(|account| account.username == name.text);
-        exact.or_else(|| self.accounts.get(self.by_folded.get(&name.folded)?))
+        let mut accounts = self.accounts.values().map(|stored| &stored.account);
+        let exact = accounts.find(|account| account.username == name.text);
+        exact.or_else(|| self.get(*self.by_folded.get(&name.folded)?))
     }
 
     fn by_refresh(&self, refresh: TokenHash) -> Option<SessionMatch> {
@@ -120,7 +130,7 @@ impl AccountStore for MemoryStore {
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
-        Ok(self.lock().accounts.accounts.get(&user).cloned())
+        Ok(self.lock().accounts.get(user).cloned())
     }
 
     async fn account_by_name(&self, name: &UsernameKeys) -> Result<Option<Account>, StoreError> {
@@ -129,13 +139,29 @@ impl AccountStore for MemoryStore {
 
     async fn accounts(&self, users: Vec<UserId>) -> Result<Vec<Account>, StoreError> {
         let state = self.lock();
-        let known = state.accounts.accounts.values().filter(|account| users.contains(&account.user_id));
-        Ok(known.cloned().collect())
+        let accounts = state.accounts.accounts.values().map(|stored| &stored.account);
+        Ok(accounts.filter(|account| users.contains(&account.user_id)).cloned().collect())
     }
 
-    async fn set_password(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError> {
+    async fn all_accounts(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<StoredAccount>, StoreError> {
+        let state = self.lock();
+        let above = state.accounts.accounts.values().filter(|one| after < Some(one.account.user_id));
+        Ok(above.take(limit as usize).cloned().collect())
+    }
+
+    async fn set_password(
+        &self,
+        user: UserId,
+        expected: &str,
+        hash: &str,
+        _reason: PasswordWrite,
+    ) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let account = state.accounts.accounts.get_mut(&user);
+        let account = state.accounts.get_mut(user);
         let Some(account) = account.filter(|account| account.password_hash == expected) else {
             return Ok(false);
         };
@@ -144,14 +170,14 @@ impl AccountStore for MemoryStore {
     }
 
     async fn set_display_name(&self, user: UserId, name: &DisplayName) -> Result<(), StoreError> {
-        if let Some(account) = self.lock().accounts.accounts.get_mut(&user) {
+        if let Some(account) = self.lock().accounts.get_mut(user) {
             account.display_name = name.clone();
         }
         Ok(())
     }
 
     async fn record_login(&self, user: UserId, at: Timestamp) -> Result<(), StoreError> {
-        if let Some(account) = self.lock().accounts.accounts.get_mut(&user) {
+        if let Some(account) = self.lock().accounts.get_mut(user) {
             account.last_login = Some(at);
         }
         Ok(())
@@ -160,7 +186,7 @@ impl AccountStore for MemoryStore {
     async fn record_seen(&self, seen: Vec<(UserId, Timestamp)>) -> Result<(), StoreError> {
         let mut state = self.lock();
         for (user, at) in seen {
-            if let Some(account) = state.accounts.accounts.get_mut(&user) {
+            if let Some(account) = state.accounts.get_mut(user) {
                 account.last_seen = account.last_seen.max(Some(at));
             }
         }
@@ -169,7 +195,7 @@ impl AccountStore for MemoryStore {
 
     async fn set_disabled(&self, user: UserId, disabled: bool) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let Some(account) = state.accounts.accounts.get_mut(&user) else { return Ok(false) };
+        let Some(account) = state.accounts.get_mut(user) else { return Ok(false) };
         account.disabled = disabled;
         Ok(true)
     }

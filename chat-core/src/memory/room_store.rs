@@ -378,6 +378,17 @@ impl RoomStore for MemoryStore {
         Ok(found.take(query.limit as usize).cloned().collect())
     }
 
+    async fn all_conversations(
+        &self,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError> {
+        let state = self.lock();
+        let all = state.rooms.logs.values().map(|log| &log.conversation);
+        let above = all.filter(|conversation| after < Some(conversation.id));
+        Ok(above.take(limit as usize).cloned().collect())
+    }
+
     async fn mark_read(
         &self,
         conversation: ConversationId,

@@ -80,6 +80,24 @@ impl fmt::Debug for NewAccount {
     }
 }
 
+/// An account with the keys of its name: all that a store keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAccount {
+    /// The account.
+    pub account: Account,
+    /// Its name in the three forms in which it was created.
+    pub username: UsernameKeys,
+}
+
+/// Why a password's hash is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PasswordWrite {
+    /// The user has another password now; the old one is over.
+    Changed,
+    /// The password is the same, under better parameters.
+    Rehashed,
+}
+
 /// What became of an account to create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccountCreation {
@@ -191,8 +209,22 @@ pub trait AccountStore: fmt::Debug + Send + Sync + 'static {
     /// The accounts of up to 100 users, in any order; unknown users are left out.
     async fn accounts(&self, users: Vec<UserId>) -> Result<Vec<Account>, StoreError>;
 
+    /// All accounts in the order of their user ids, those above `after` (`None`: from the first), whatever their
+    /// state, each with the keys it was created with. At most `limit`. For copying a store; no client is answered with it.
+    async fn all_accounts(&self, after: Option<UserId>, limit: u32)
+    -> Result<Vec<StoredAccount>, StoreError>;
+
     /// Replaces the password's hash if it still is `expected`. Answers whether it did.
-    async fn set_password(&self, user: UserId, expected: &str, hash: &str) -> Result<bool, StoreError>;
+    ///
+    /// **Contract**: `reason` changes nothing of that. A store that also keeps a hash which another system made and reads
+    /// keeps it for `Rehashed` and removes it with `Changed`: the old password is worth nothing there either.
+    async fn set_password(
+        &self,
+        user: UserId,
+        expected: &str,
+        hash: &str,
+        reason: PasswordWrite,
+    ) -> Result<bool, StoreError>;
 
     /// Replaces the display name. Does nothing for an unknown user.
     async fn set_display_name(&self, user: UserId, name: &DisplayName) -> Result<(), StoreError>;

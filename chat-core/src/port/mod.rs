@@ -10,8 +10,8 @@ mod presence_hub;
 mod room_store;
 
 pub use account_store::{
-    Account, AccountCreation, AccountStore, NewAccount, Revocation, Rotation, Session, SessionMatch,
-    SessionTokens, TokenHash, UsernameKeys,
+    Account, AccountCreation, AccountStore, NewAccount, PasswordWrite, Revocation, Rotation, Session,
+    SessionMatch, SessionTokens, StoredAccount, TokenHash, UsernameKeys,
 };
 pub use auth::{Auth, ClientContext, Credentials, Grant, Identity, Registration};
 pub use presence_hub::{

@@ -293,6 +293,14 @@ pub trait RoomStore: fmt::Debug + Send + Sync + 'static {
     /// A page of public rooms that are not closed, by part of their name.
     async fn discover(&self, query: RoomQuery) -> Result<Vec<Conversation>, StoreError>;
 
+    /// All conversations in the order of their ids, those above `after` (`None`: from the first): rooms, closed ones too,
+    /// and private chats, each at its head. At most `limit`. For copying a store; no client is answered with it.
+    async fn all_conversations(
+        &self,
+        after: Option<ConversationId>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError>;
+
     /// Moves the user's read position up to `seq`, never backwards and not above the head.
     /// Answers the position that holds now; `None` if the user is not joined.
     async fn mark_read(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chat_core::domain::Email;
 use chat_core::error::StoreError;
-use chat_core::port::{Account, AccountStore, NewAccount};
+use chat_core::port::{Account, AccountStore, NewAccount, PasswordWrite, StoredAccount, UsernameKeys};
 use tokio::task::JoinSet;
 
 use super::Store;
@@ -57,20 +57,81 @@ pub(super) async fn accounts_are_read_together(store: Store) {
     assert_eq!(one.first(), store.account(users[3]).await.expect("an answer").as_ref());
 }
 
-/// `set_password`: compares before it replaces, and answers whether it did.
+async fn everybody(store: &dyn AccountStore, limit: u32) -> Vec<StoredAccount> {
+    let mut read: Vec<StoredAccount> = Vec::new();
+    loop {
+        let after = read.last().map(|last| last.account.user_id);
+        let page = store.all_accounts(after, limit).await.expect("a page");
+        assert!(page.len() <= limit as usize, "at most the limit");
+        let is_above = |one: &StoredAccount| after < Some(one.account.user_id);
+        assert!(page.iter().all(is_above), "pages do not overlap");
+        if page.is_empty() {
+            return read;
+        }
+        read.extend(page);
+    }
+}
+
+/// `all_accounts`: everybody once, in the order of user ids, in pages of any size.
+pub(super) async fn all_accounts_are_paged_in_order(store: Store) {
+    assert_eq!(store.all_accounts(None, 10).await.expect("a page"), []);
+    let mut users = Vec::new();
+    for number in 0..25 {
+        users.push(register(&*store, &format!("user {number}")).await.user_id);
+    }
+    users.sort_unstable();
+    for limit in [1, 7, 25, 1_000] {
+        let read = everybody(&*store, limit).await;
+        let read: Vec<_> = read.iter().map(|one| one.account.user_id).collect();
+        assert_eq!(read, users, "in steps of {limit}");
+    }
+    let last = users.last().copied();
+    assert_eq!(store.all_accounts(last, 10).await.expect("a page"), [], "nobody is above the last");
+}
+
+/// `all_accounts`: accounts as they are now, disabled ones too, with the keys they were created with.
+pub(super) async fn all_accounts_are_whole(store: Store) {
+    let names = [
+        keys("Alice"),
+        keys("张三"),
+        // From before today's rules: the three forms have nothing to do with each other.
+        UsernameKeys { text: "a\0 ".to_owned(), folded: "B'\"".to_owned(), skeleton: "ç$".to_owned() },
+    ];
+    let mut expected = Vec::new();
+    for (number, username) in names.into_iter().enumerate() {
+        let new = NewAccount { username: username.clone(), ..new_account(keys("shown")) };
+        store.create_account(new.clone()).await.expect("an answer");
+        store.set_disabled(new.user_id, number == 1).await.expect("an answer");
+        if number == 0 {
+            store.record_login(new.user_id, at(5)).await.expect("an answer");
+            store.record_seen(vec![(new.user_id, at(6))]).await.expect("an answer");
+            store.set_display_name(new.user_id, &display_name("A")).await.expect("an answer");
+        }
+        expected.push(StoredAccount { account: read(&*store, &new).await, username });
+    }
+    expected.sort_by_key(|one| one.account.user_id);
+    assert!(everybody(&*store, 2).await == expected, "{:?} is not {expected:?}", everybody(&*store, 2).await);
+}
+
+/// `set_password`: compares before it replaces, and answers whether it did, whatever the reason.
 pub(super) async fn a_password_is_replaced_only_if_it_is_the_expected_one(store: Store) {
     let alice = register(&*store, "alice").await;
     let bob = register(&*store, "bob").await;
-    let set = async |expected: &str, hash: &str| {
-        store.set_password(alice.user_id, expected, hash).await.expect("an answer")
-    };
-    assert!(!set("$2y$other", "$argon2id$new").await);
-    assert_eq!(read(&*store, &alice).await.password_hash, alice.password_hash);
-    assert!(set(&alice.password_hash, "$argon2id$new").await);
-    assert_eq!(read(&*store, &alice).await.password_hash, "$argon2id$new");
-    assert!(!set(&alice.password_hash, "$argon2id$newer").await, "not the expected one any more");
+    let mut present = alice.password_hash.clone();
+    for reason in [PasswordWrite::Changed, PasswordWrite::Rehashed] {
+        let set = async |user, expected: &str, hash: &str| {
+            store.set_password(user, expected, hash, reason).await.expect("an answer")
+        };
+        assert!(!set(alice.user_id, "$2y$other", "$argon2id$new").await);
+        assert_eq!(read(&*store, &alice).await.password_hash, present);
+        let new = format!("$argon2id${reason:?}");
+        assert!(set(alice.user_id, &present, &new).await);
+        assert_eq!(read(&*store, &alice).await.password_hash, new);
+        assert!(!set(alice.user_id, &present, "$argon2id$newer").await, "not the expected one any more");
+        assert!(!set(random::user(), "a", "b").await, "nobody");
+        present = new;
+    }
     assert_eq!(read(&*store, &bob).await.password_hash, bob.password_hash, "others keep theirs");
-    assert!(!store.set_password(random::user(), "a", "b").await.expect("an answer"), "nobody");
 }
 
 /// `set_password`: of concurrent calls with one expected hash one replaces it.
@@ -81,9 +142,9 @@ pub(super) async fn a_race_for_one_password_has_one_winner(store: Store) {
         let (store, alice) = (store.port(), alice.clone());
         calls.spawn(async move {
             let hash = format!("$argon2id${number}");
-            let did =
-                store.set_password(alice.user_id, &alice.password_hash, &hash).await.expect("an answer");
-            did.then_some(hash)
+            let reason = [PasswordWrite::Changed, PasswordWrite::Rehashed][number % 2];
+            let did = store.set_password(alice.user_id, &alice.password_hash, &hash, reason).await;
+            did.expect("an answer").then_some(hash)
         });
     }
     let winners: Vec<String> = calls.join_all().await.into_iter().flatten().collect();

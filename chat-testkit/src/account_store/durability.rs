@@ -1,6 +1,6 @@
 //! The case of what a restart keeps. A store that says it keeps nothing passes it.
 
-use chat_core::port::{AccountCreation, SessionMatch};
+use chat_core::port::{AccountCreation, PasswordWrite, SessionMatch};
 
 use super::Store;
 use super::rows::{START, at, keys, new_account, register, sign_in, tokens};
@@ -9,7 +9,9 @@ use super::sessions::{by_access, by_refresh};
 /// `create_account`, `create_session`, `rotate_session`, `end_sessions`: what was acknowledged is there after a restart.
 pub(super) async fn a_restart_keeps_accounts_and_sessions(store: Store) {
     let alice = register(&*store, "alice").await;
-    store.set_password(alice.user_id, &alice.password_hash, "$argon2id$new").await.expect("an answer");
+    let changed = PasswordWrite::Changed;
+    let set = store.set_password(alice.user_id, &alice.password_hash, "$argon2id$new", changed).await;
+    assert!(set.expect("an answer"));
     store.record_seen(vec![(alice.user_id, at(7))]).await.expect("an answer");
     let account = store.account(alice.user_id).await.expect("an answer");
     let session = sign_in(&*store, alice.user_id, START).await;

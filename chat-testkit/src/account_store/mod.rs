@@ -39,6 +39,8 @@ crate::suite::suite! {
     accounts {
         an_account_reads_back,
         accounts_are_read_together,
+        all_accounts_are_paged_in_order,
+        all_accounts_are_whole,
         a_password_is_replaced_only_if_it_is_the_expected_one,
         a_race_for_one_password_has_one_winner,
         the_display_name_is_replaced,

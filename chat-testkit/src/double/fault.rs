@@ -10,8 +10,9 @@ use chat_core::error::StoreError;
 use chat_core::id::{ConversationId, EntryId, SessionId, UserId};
 use chat_core::port::{
     Account, AccountCreation, AccountStore, Append, Creation, EntryPage, EntryRange, MembershipPage,
-    MessagePage, MessageQuery, MyConversation, NewAccount, NewConversation, Revocation, RoomQuery, RoomStore,
-    Rotation, Session, SessionMatch, SessionTokens, Standing, TokenHash, UsernameKeys,
+    MessagePage, MessageQuery, MyConversation, NewAccount, NewConversation, PasswordWrite, Revocation,
+    RoomQuery, RoomStore, Rotation, Session, SessionMatch, SessionTokens, Standing, StoredAccount, TokenHash,
+    UsernameKeys,
 };
 use chat_core::time::Timestamp;
 use tokio::sync::watch;
@@ -241,6 +242,7 @@ faulty! {
     fn standings(user: UserId, after: Option<ConversationId>, limit: u32) -> Vec<Standing>;
     fn room_count(user: UserId) -> u32;
     fn discover(query: RoomQuery) -> Vec<Conversation>;
+    fn all_conversations(after: Option<ConversationId>, limit: u32) -> Vec<Conversation>;
     fn mark_read(conversation: ConversationId, user: UserId, seq: Seq) -> Option<Seq>;
     fn sharing(user: UserId, others: Vec<UserId>) -> Vec<UserId>;
 }
@@ -252,7 +254,8 @@ faulty! {
     fn account(user: UserId) -> Option<Account>;
     fn account_by_name(name: &UsernameKeys) -> Option<Account>;
     fn accounts(users: Vec<UserId>) -> Vec<Account>;
-    fn set_password(user: UserId, expected: &str, hash: &str) -> bool;
+    fn all_accounts(after: Option<UserId>, limit: u32) -> Vec<StoredAccount>;
+    fn set_password(user: UserId, expected: &str, hash: &str, reason: PasswordWrite) -> bool;
     fn set_display_name(user: UserId, name: &DisplayName) -> ();
     fn record_login(user: UserId, at: Timestamp) -> ();
     fn record_seen(seen: Vec<(UserId, Timestamp)>) -> ();

@@ -7,9 +7,12 @@ use std::time::Duration;
 use chat_core::domain::DisplayName;
 use chat_core::id::{SessionId, UserId};
 use chat_core::memory::MemoryStore;
-use chat_core::port::{AccountStore, NewAccount, Session, SessionTokens, TokenHash, UsernameKeys};
+use chat_core::port::{
+    AccountStore, NewAccount, PasswordWrite, Session, SessionTokens, TokenHash, UsernameKeys,
+};
 use chat_core::time::Timestamp;
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::{Strategy, any, prop_oneof};
 
 use super::{answer, same};
@@ -31,6 +34,7 @@ const USERS: u8 = NAMES.len() as u8;
 pub(super) enum Call {
     CreateAccount(u8),
     ByName { text: u8, folded: u8 },
+    AllAccounts { after: Option<u8>, limit: u8 },
     SetPassword { user: u8, expected: u8, new: u8 },
     SetDisplayName { user: u8, name: u8 },
     RecordLogin { user: u8, at: u8 },
@@ -55,6 +59,7 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         4 => user().prop_map(Call::CreateAccount),
         2 => (user(), user()).prop_map(|(text, folded)| Call::ByName { text, folded }),
+        1 => (option::of(user()), 1..8_u8).prop_map(|(after, limit)| Call::AllAccounts { after, limit }),
         2 => (user(), 0..3_u8, 0..3_u8)
             .prop_map(|(user, expected, new)| Call::SetPassword { user, expected, new }),
         1 => (user(), 0..4_u8).prop_map(|(user, name)| Call::SetDisplayName { user, name }),
@@ -155,8 +160,14 @@ impl Both {
                 let name = UsernameKeys { text: keys(text).text, ..keys(folded) };
                 let _ = same!(self, account_by_name(&name));
             }
+            Call::AllAccounts { after, limit } => {
+                let _ = same!(self, all_accounts(after.map(user_id), limit.into()));
+            }
             Call::SetPassword { user, expected, new } => {
-                let _ = same!(self, set_password(user_id(user), &password(expected), &password(new)));
+                let (expected, hash) = (password(expected), password(new));
+                let reason =
+                    if new.is_multiple_of(2) { PasswordWrite::Changed } else { PasswordWrite::Rehashed };
+                let _ = same!(self, set_password(user_id(user), &expected, &hash, reason));
             }
             Call::SetDisplayName { user, name } => {
                 let _ = same!(self, set_display_name(user_id(user), &display_name(name)));
@@ -296,6 +307,7 @@ impl Both {
             accounts.sort_unstable_by_key(|account| account.user_id);
             accounts
         });
+        let _ = same!(self, all_accounts(None, 100));
         for number in 1..=self.tokens.get() {
             let _ = same!(self, session_by_access(token(number, 1)));
             let _ = same!(self, session_by_refresh(token(number, 2)));

@@ -41,6 +41,7 @@ pub(super) enum Call {
     Standings { user: u8, after: Option<u8>, limit: u8 },
     RoomCount(u8),
     Discover { text: u8, after: Option<u8>, limit: u8 },
+    All { after: Option<u8>, limit: u8 },
     MarkRead { conversation: u8, user: u8, seq: u8 },
     Sharing { user: u8, others: Vec<u8> },
 }
@@ -100,6 +101,7 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         1 => user().prop_map(Call::RoomCount),
         1 => (0..5_u8, option::of(conversation()), limit())
             .prop_map(|(text, after, limit)| Call::Discover { text, after, limit }),
+        1 => (option::of(conversation()), limit()).prop_map(|(after, limit)| Call::All { after, limit }),
         3 => (conversation(), user(), seq())
             .prop_map(|(conversation, user, seq)| Call::MarkRead { conversation, user, seq }),
         1 => (user(), vec(user(), 0..6)).prop_map(|(user, others)| Call::Sharing { user, others }),
@@ -234,6 +236,9 @@ impl Both {
                 let query = RoomQuery { text, after: after.map(conversation_id), limit: limit.into() };
                 let _ = same!(self, discover(query.clone()));
             }
+            Call::All { after, limit } => {
+                let _ = same!(self, all_conversations(after.map(conversation_id), limit.into()));
+            }
             Call::Sharing { user, mut others } => {
                 others.sort_unstable();
                 others.dedup();
@@ -327,6 +332,7 @@ impl Both {
                 let _ = same!(self, member(id, user_id(user)));
             }
         }
+        let _ = same!(self, all_conversations(None, 100));
         for user in 0..USERS {
             let page = |rooms| MembershipPage { rooms, after: None, limit: 100 };
             let _ = same!(self, my_conversations(user_id(user), page(true)));

@@ -1,6 +1,6 @@
 //! Cases of the lists: a user's conversations, discovery, and who shares one.
 
-use chat_core::domain::{Event, RoomName, Visibility};
+use chat_core::domain::{Conversation, Event, Role, RoomName, Topic, Visibility};
 use chat_core::id::{ConversationId, UserId};
 use chat_core::port::{MembershipPage, MyConversation, RoomQuery, RoomStore, Unread};
 
@@ -297,6 +297,62 @@ pub(super) async fn closed_rooms_are_hidden(store: Store) {
         assert_eq!(standing_ids(&*store, user).await, []);
         assert_eq!(store.room_count(user).await.expect("a count"), 0);
     }
+}
+
+async fn everything(store: &dyn RoomStore, limit: u32) -> Vec<Conversation> {
+    let mut read: Vec<Conversation> = Vec::new();
+    loop {
+        let after = read.last().map(|last| last.id);
+        let page = store.all_conversations(after, limit).await.expect("a page");
+        assert!(page.len() <= limit as usize, "at most the limit");
+        assert!(page.iter().all(|one| after < Some(one.id)), "pages do not overlap");
+        if page.is_empty() {
+            return read;
+        }
+        read.extend(page);
+    }
+}
+
+/// `all_conversations`: each once, in the order of ids, in pages of any size.
+pub(super) async fn all_conversations_are_paged_in_order(store: Store) {
+    assert_eq!(store.all_conversations(None, 10).await.expect("a page"), []);
+    let mut expected = Vec::new();
+    for _ in 0..8 {
+        let [one, other] = random::users();
+        expected.push(Log::public(store.port(), one).await.id);
+        expected.push(Log::hidden(store.port(), other).await.id);
+        expected.push(Log::create(store.port(), private_chat(one, other)).await.id);
+    }
+    expected.sort_unstable();
+    for limit in [1, 7, 24, 1_000] {
+        let read: Vec<_> = everything(&*store, limit).await.iter().map(|one| one.id).collect();
+        assert_eq!(read, expected, "in steps of {limit}");
+    }
+    let last = expected.last().copied();
+    assert_eq!(store.all_conversations(last, 10).await.expect("a page"), [], "nothing is above the last");
+}
+
+/// `all_conversations`: rooms, closed ones too, and private chats, each at its head.
+pub(super) async fn all_conversations_are_whole(store: Store) {
+    let [owner, other] = random::users();
+    let mut open = Log::public(store.port(), owner).await;
+    open.join(other).await;
+    open.promote(owner, other, Role::Owner).await;
+    let (name, topic) = (RoomName::new("Renamed").ok(), Topic::new("a topic").ok());
+    open.event(owner, Event::Updated { name, topic }).await;
+    let mut closed = Log::hidden(store.port(), owner).await;
+    closed.say(owner, "the last").await;
+    closed.leave(owner).await;
+    let mut chat = Log::create(store.port(), private_chat(owner, other)).await;
+    chat.append_new(messages(other, 3)).await;
+    let mut expected = Vec::new();
+    for log in [&open, &closed, &chat] {
+        let conversation = log.conversation().await;
+        assert_eq!(conversation.head, log.head);
+        expected.push(conversation);
+    }
+    expected.sort_by_key(|one| one.id);
+    assert_eq!(everything(&*store, 2).await, expected);
 }
 
 /// `sharing`: those with whom the user is joined in one conversation at this moment.

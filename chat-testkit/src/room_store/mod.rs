@@ -104,6 +104,8 @@ crate::suite::suite! {
         a_search_takes_its_text_literally,
         discovery_is_paged_in_order,
         closed_rooms_are_hidden,
+        all_conversations_are_paged_in_order,
+        all_conversations_are_whole,
         sharing_needs_both_joined_in_one_conversation,
     }
     durability {
