@@ -46,6 +46,10 @@
 //! # What if the store fails?
 //!
 //! [`double`] has stores that fail by a script, method by method, and stand-ins for accounts and time.
+//!
+//! # Where does a test get a MongoDB?
+//!
+//! The feature `mongod` brings `mongod`: servers that belong to the test.
 
 pub mod account_store;
 pub mod auth;
@@ -54,6 +58,8 @@ pub mod client;
 pub mod double;
 pub mod harness;
 pub mod model;
+#[cfg(feature = "mongod")]
+pub mod mongod;
 pub mod presence_hub;
 pub mod room_store;
 pub mod suite;

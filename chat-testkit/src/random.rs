@@ -31,7 +31,7 @@ pub(crate) fn users<const N: usize>() -> [UserId; N] {
     users
 }
 
-fn bytes<const N: usize>() -> [u8; N] {
+pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system provides randomness");
     bytes

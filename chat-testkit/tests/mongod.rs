@@ -1,0 +1,154 @@
+//! The servers that tests are given: they keep what they acknowledged, stand still, and leave nothing behind.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod mongodb_standalone {
+    use std::io::{BufRead as _, BufReader};
+    use std::path::PathBuf;
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    use chat_testkit::mongod::{Mongod, MongodOptions, shared};
+    use mongodb::Client;
+    use mongodb::bson::{Document, doc};
+    use tokio::time::{Instant, sleep, timeout};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    async fn client(uri: &str) -> Client {
+        Client::with_uri_str(uri).await.unwrap()
+    }
+
+    async fn count(client: &Client, database: &str) -> u64 {
+        client.database(database).collection::<Document>("c").count_documents(doc! {}).await.unwrap()
+    }
+
+    /// Where a server keeps its data, from the command line of its process.
+    fn directory(server: &Mongod) -> PathBuf {
+        let line =
+            std::fs::read_to_string(format!("/proc/{}/cmdline", server.process_id().unwrap())).unwrap();
+        let mut arguments = line.split('\0').skip_while(|argument| *argument != "--dbpath");
+        arguments.nth(1).unwrap().into()
+    }
+
+    fn runs(process: i32) -> bool {
+        PathBuf::from(format!("/proc/{process}")).exists()
+    }
+
+    async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "waited too long for {what}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_test_has_a_database_of_its_own() {
+        let shared = shared().await;
+        let (one, other) = (shared.fresh_database(), shared.fresh_database());
+        assert_ne!(one.name(), other.name());
+        let server = client(shared.uri()).await;
+        let rows = client(one.uri()).await.default_database().unwrap().collection("c");
+        rows.insert_one(doc! { "a": 1 }).await.unwrap();
+        assert_eq!(count(&server, one.name()).await, 1);
+        assert_eq!(count(&server, other.name()).await, 0);
+
+        let name = one.name().to_owned();
+        drop(one);
+        assert!(
+            !server.list_database_names().await.unwrap().contains(&name),
+            "it stays when its test has ended"
+        );
+    }
+
+    #[test]
+    fn every_runtime_gets_the_same_server() {
+        let uri = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { shared().await.uri().to_owned() })
+        };
+        assert_eq!(uri(), uri());
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_survives_a_kill() {
+        let server = Mongod::start().await;
+        let (uri, process) = (server.uri(), server.process_id().unwrap());
+        let rows = client(&uri).await.database("d").collection::<Document>("c");
+        let journaled = mongodb::options::WriteConcern::builder().journal(true).build();
+        rows.insert_one(doc! { "_id": 7 }).write_concern(journaled).await.unwrap();
+
+        server.kill();
+        assert!(!runs(process));
+        assert_eq!(server.process_id(), None);
+        server.restart().await;
+        assert_eq!(server.uri(), uri);
+        assert_eq!(count(&client(&uri).await, "d").await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_paused_server_answers_when_it_goes_on() {
+        let server = Mongod::start().await;
+        let admin = client(&server.uri()).await.database("admin");
+        admin.run_command(doc! { "ping": 1 }).await.unwrap();
+
+        server.pause();
+        let ping = admin.run_command(doc! { "ping": 1 }).into_future();
+        tokio::pin!(ping);
+        assert!(timeout(Duration::from_millis(300), &mut ping).await.is_err(), "a paused server answers");
+        server.resume();
+        timeout(PATIENCE, &mut ping).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_can_require_its_user() {
+        let server =
+            Mongod::start_with(MongodOptions { require_auth: true, ..MongodOptions::default() }).await;
+        let list = doc! { "listDatabases": 1 };
+        client(&server.uri()).await.database("admin").run_command(list.clone()).await.unwrap();
+        let stranger = format!("mongodb://127.0.0.1:{}/", server.port());
+        assert!(client(&stranger).await.database("admin").run_command(list).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_of_a_dropped_server() {
+        let server = Mongod::start().await;
+        let (process, directory) = (server.process_id().unwrap(), directory(&server));
+        assert!(directory.exists());
+        drop(server);
+        assert!(!runs(process));
+        assert!(!directory.parent().unwrap().exists());
+    }
+
+    /// Set in the process that is killed.
+    const VICTIM: &str = "CHAT_TESTKIT_VICTIM";
+
+    /// This test runs itself again, and the second process is killed while it has a server.
+    #[tokio::test]
+    async fn nothing_is_left_when_the_test_process_is_killed() {
+        if std::env::var_os(VICTIM).is_some() {
+            let server = Mongod::start().await;
+            println!("\nserver {} {}", server.process_id().unwrap(), directory(&server).display());
+            return std::future::pending().await;
+        }
+        let name = "mongodb_standalone::nothing_is_left_when_the_test_process_is_killed";
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(VICTIM, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.find(|line| line.starts_with("server ")).expect("the victim has a server");
+        let [_, process, directory] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let process = process.parse().unwrap();
+        assert!(runs(process) && PathBuf::from(directory).exists());
+
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        wait_until("the end of the server", || !runs(process)).await;
+        let directory = PathBuf::from(directory).parent().unwrap().to_owned();
+        wait_until("the end of its directory", || !directory.exists()).await;
+    }
+}
