@@ -10,6 +10,7 @@ mod health;
 mod http;
 mod server;
 mod signals;
+mod stores;
 mod system;
 mod telemetry;
 mod tool;

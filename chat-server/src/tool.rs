@@ -1,4 +1,4 @@
-//! What operators do with the embedded store, also while a server has it open.
+//! What operators do with a store, also while a server has it open.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,18 +7,22 @@ use anyhow::Context;
 use chat_core::auth::{AuthSettings, PasswordAuth};
 use chat_core::port::Auth;
 use chat_core::time::SystemClock;
-use chat_store_sqlite::{Beside, MaintenanceError, SqliteConfig};
+use chat_store_sqlite::MaintenanceError;
 
 use crate::config::{Config, StoreKind};
 use crate::exit::{self, Code, Failure};
-use crate::wiring;
+use crate::stores::{self, Access};
 
 /// Copies the store to `file`, which must not exist.
 ///
 /// # Errors
 /// There is no store, it is damaged, or the file cannot be written.
 pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<(), Failure> {
-    let store = open(config).await?;
+    if config.store != StoreKind::Sqlite {
+        let message = "only the store sqlite is copied by backup; the others have tools of their own";
+        return Err(Failure::new(Code::Usage, message));
+    }
+    let store = stores::open_sqlite_beside(config).await?;
     store.backup(&file).await.map_err(|error| {
         let code = match &error {
             MaintenanceError::Exists(_) | MaintenanceError::Io { .. } => Code::CannotCreate,
@@ -35,8 +39,8 @@ pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<(), Failure
 /// # Errors
 /// There is no store or no such account.
 pub(crate) async fn user(config: &Config, name: &str, disabled: bool) -> Result<(), Failure> {
-    let store = open(config).await?;
-    let auth = PasswordAuth::new(store.accounts(), Arc::new(SystemClock), AuthSettings::default());
+    let accounts = stores::open(config, Access::Beside).await?.accounts;
+    let auth = PasswordAuth::new(accounts, Arc::new(SystemClock), AuthSettings::default());
     let auth = auth.context("the settings of accounts do not fit together")?;
     let found = auth.find_user(name).await.context("the accounts cannot be read")?;
     let user = found.ok_or_else(|| Failure::new(Code::NoUser, format!("there is no user {name}")))?;
@@ -47,16 +51,4 @@ pub(crate) async fn user(config: &Config, name: &str, disabled: bool) -> Result<
         format!("{name} is enabled")
     };
     exit::print(&(what + "\n"))
-}
-
-async fn open(config: &Config) -> Result<Beside, Failure> {
-    if config.store != StoreKind::Sqlite {
-        return Err(Failure::new(
-            Code::Usage,
-            "only the store sqlite can be used from outside of the server",
-        ));
-    }
-    let settings = SqliteConfig::new(wiring::database(config));
-    let opened = tokio::task::spawn_blocking(move || Beside::open(settings)).await;
-    opened.context("opening the store was broken off")?.map_err(wiring::store_failure)
 }

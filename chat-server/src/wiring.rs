@@ -1,9 +1,6 @@
-//! Puts the parts together: what the settings mean to the store, the accounts, the
-//! engine and the transport. What the parts do is their own business.
+//! Puts the parts together: what the settings mean to the accounts, the engine and the
+//! transport. What the parts do is their own business; the store is opened in `stores`.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +8,14 @@ use anyhow::Context;
 use chat_core::Chat;
 use chat_core::auth::{AuthSettings, PasswordAuth};
 use chat_core::limits::{Limits, Rate};
-use chat_core::memory::MemoryStore;
-use chat_core::port::{AccountStore, RoomStore};
 use chat_core::time::SystemClock;
-use chat_store_sqlite::{OpenError, SqliteConfig, SqliteStore};
 use chat_transport_ws::Config as TransportConfig;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, StoreKind};
-use crate::exit::{Code, Failure};
+use crate::config::Config;
+use crate::exit::Failure;
+use crate::stores::{self, Access, Stores};
 
-/// The embedded store's file in the data directory.
-const DATABASE: &str = "chat.db";
 /// Sockets of the admin listener: a handful of scrapers and a person.
 const ADMIN_SOCKETS: usize = 64;
 /// How often sessions that are over are removed.
@@ -33,8 +26,7 @@ const TIDY: Duration = Duration::from_secs(600);
 pub(crate) struct Engine {
     pub(crate) chat: Chat,
     auth: Arc<PasswordAuth>,
-    /// The store, if it is one that can fail for good.
-    sqlite: Option<SqliteStore>,
+    stores: Stores,
 }
 
 impl Engine {
@@ -43,38 +35,17 @@ impl Engine {
     /// # Errors
     /// The store cannot be opened; the message says what to do.
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
-        match config.store {
-            StoreKind::Memory => {
-                let store = Arc::new(MemoryStore::new());
-                Self::build(config, store.clone(), store, None).await
-            }
-            StoreKind::Sqlite => {
-                let store = open_sqlite(config).await?;
-                let shared = Arc::new(store.clone());
-                Self::build(config, shared.clone(), shared, Some(store)).await
-            }
-            StoreKind::Mongodb => Err(Failure::new(Code::Usage, "there is no MongoDB store in this build")),
-        }
-    }
-
-    async fn build(
-        config: &Config,
-        accounts: Arc<dyn AccountStore>,
-        rooms: Arc<dyn RoomStore>,
-        sqlite: Option<SqliteStore>,
-    ) -> Result<Self, Failure> {
-        let auth = PasswordAuth::new(accounts, Arc::new(SystemClock), auth_settings(config));
+        let stores = stores::open(config, Access::Whole).await?;
+        let auth = PasswordAuth::new(stores.accounts.clone(), Arc::new(SystemClock), auth_settings(config));
         let auth = Arc::new(auth.context("the settings of accounts do not fit together")?);
+        let rooms = stores.rooms.clone();
         let chat = Chat::builder().auth(auth.clone()).rooms(rooms).limits(limits(config)).build().await;
-        Ok(Self { chat: chat.context("the engine cannot be built")?, auth, sqlite })
+        Ok(Self { chat: chat.context("the engine cannot be built")?, auth, stores })
     }
 
     /// Waits until the store has failed for good, and answers why. Most never do.
     pub(crate) async fn store_failed(&self) -> String {
-        match &self.sqlite {
-            Some(store) => store.stopped().await.to_string(),
-            None => std::future::pending().await,
-        }
+        self.stores.failed().await
     }
 
     /// Removes now and then what is over, until `stop`.
@@ -89,40 +60,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// Where the embedded store is.
-pub(crate) fn database(config: &Config) -> PathBuf {
-    config.data_dir.join(DATABASE)
-}
-
-async fn open_sqlite(config: &Config) -> Result<SqliteStore, Failure> {
-    let directory = &config.data_dir;
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
-        let message = format!(
-            "cannot make the data directory {}: {error}. Choose another with --data-dir (CHAT_DATA_DIR)",
-            directory.display()
-        );
-        Failure::new(Code::CannotCreate, message)
-    })?;
-    let settings = SqliteConfig::new(database(config));
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(settings)).await;
-    opened.context("opening the store was broken off")?.map_err(store_failure)
-}
-
-/// Why a store cannot be opened, with the exit code that says so.
-pub(crate) fn store_failure(error: OpenError) -> Failure {
-    let code = match &error {
-        OpenError::InUse { .. } => Code::TryAgain,
-        OpenError::NotADatabase { .. }
-        | OpenError::Foreign { .. }
-        | OpenError::Newer { .. }
-        | OpenError::Older { .. }
-        | OpenError::Damaged { .. }
-        | OpenError::Migration { .. } => Code::DataError,
-        _ => Code::CannotCreate, // missing, or refused by the operating system
-    };
-    Failure::new(code, format!("{:#}", anyhow::Error::from(error)))
 }
 
 fn auth_settings(config: &Config) -> AuthSettings {

@@ -1,11 +1,11 @@
 //! A database that another process may have open: what the tools of operators may do
-//! with it. Takes no lock, creates nothing, migrates nothing and stays away from logs,
+//! with it. Takes no lock, creates nothing, migrates nothing and does not write logs,
 //! which belong to the one process that keeps their heads in memory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chat_core::port::AccountStore;
+use chat_core::port::{AccountStore, RoomStore};
 
 use crate::config::SqliteConfig;
 use crate::error::{MaintenanceError, OpenError};
@@ -28,6 +28,12 @@ impl Beside {
     /// The accounts. The other process sees a change with its next look.
     #[must_use]
     pub fn accounts(&self) -> Arc<dyn AccountStore> {
+        Arc::new(self.0.clone())
+    }
+
+    /// The conversations, to be read. Appending to one here would be a conflict for the other process.
+    #[must_use]
+    pub fn rooms(&self) -> Arc<dyn RoomStore> {
         Arc::new(self.0.clone())
     }
 

@@ -22,6 +22,10 @@ async fn accounts_can_be_changed_and_copied_while_the_database_is_served() {
     assert!(beside.accounts().set_disabled(user(1), true).await.unwrap());
     assert!(served.account(user(1)).await.unwrap().unwrap().disabled);
 
+    let read = beside.rooms().conversation(room).await.unwrap();
+    assert_eq!(read, served.conversation(room).await.unwrap());
+    assert!(read.is_some());
+
     beside.backup(place.path("copy.db")).await.unwrap();
     let copy = SqliteStore::open(SqliteConfig::new(place.path("copy.db"))).unwrap();
     assert!(copy.conversation(room).await.unwrap().is_some());
