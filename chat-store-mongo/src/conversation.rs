@@ -35,10 +35,11 @@ impl ConversationRow {
             topic: row.required("topic", |value| Topic::new(value.as_str()?).ok())?,
             visibility: row.required("visibility", |value| visibility_of(value.as_str()?))?,
         };
-        let owners = row.required("owners", |value| {
+        let mut owners: Vec<UserId> = row.required("owners", |value| {
             let owners = value.as_array()?.iter();
             owners.map(|owner| owner.as_object_id().map(|id| UserId::from_bytes(id.bytes()))).collect()
         })?;
+        owners.sort_unstable();
         Self::read(row, "creator_id", kind, owners)
     }
 

@@ -9,11 +9,13 @@
 mod breaker;
 mod config;
 mod conversation;
+mod creation;
 mod database;
 mod entry;
 mod error;
 mod member;
 mod open;
+mod projection;
 mod reply;
 mod row;
 mod schema;
