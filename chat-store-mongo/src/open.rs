@@ -324,7 +324,7 @@ mod tests {
             "mongodb://ann:s3cr3t@db:notaport",
         ] {
             let config = MongoConfig::new(uri, "chat");
-            let error = connect(&config).await.err().expect("it is wrong");
+            let error = connect(&config).await.expect_err("it is wrong");
             assert!(matches!(error, OpenError::Uri(_)), "{error:?}");
             assert!(!format!("{error} {error:?} {config:?}").contains("s3cr3t"), "{error}");
         }
