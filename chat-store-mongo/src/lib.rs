@@ -6,6 +6,8 @@
 
 #![allow(dead_code, reason = "the ports are implemented next")]
 
+mod account;
+mod account_store;
 mod breaker;
 mod config;
 mod conversation;
@@ -16,9 +18,12 @@ mod error;
 mod member;
 mod open;
 mod projection;
+mod query;
 mod reply;
+mod revocation;
 mod row;
 mod schema;
+mod session;
 
 use std::sync::Arc;
 

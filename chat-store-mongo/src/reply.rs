@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use chat_core::error::StoreError;
 use mongodb::bson::{Bson, Document};
 
 /// The code of "a row with this key exists".
@@ -22,6 +23,11 @@ impl RowError {
     /// Whether a row with this key exists.
     pub(crate) fn is_duplicate(&self) -> bool {
         self.code == DUPLICATE_KEY
+    }
+
+    /// The error that a row of this collection cannot be written. Without the server's words: they may quote the row.
+    pub(crate) fn refused(&self, collection: &str) -> StoreError {
+        StoreError::corrupt(format!("MongoDB refuses a row of {collection} (code {})", self.code))
     }
 }
 

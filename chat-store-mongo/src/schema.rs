@@ -15,10 +15,10 @@ pub(crate) const CHATS: &str = "private_chats";
 pub(crate) const MESSAGES: &str = "messages";
 /// Who stands where in a conversation: the projection of its log.
 pub(crate) const MEMBERS: &str = "members";
-/// Who is signed in.
+/// Who is signed in, and for a while who was.
 pub(crate) const SESSIONS: &str = "sessions";
-/// Sessions that ended.
-pub(crate) const REVOCATIONS: &str = "revocations";
+/// The refresh tokens that sessions had before their last two.
+pub(crate) const REPLACED_TOKENS: &str = "replaced_tokens";
 /// The version of the format, the epoch, and the row that barriers write.
 pub(crate) const META: &str = "meta";
 
@@ -54,7 +54,7 @@ const fn unique(collection: &'static str, name: &'static str, fields: &'static [
 }
 
 /// All indexes but those of `_id`.
-pub(crate) const INDEXES: [Index; 17] = [
+pub(crate) const INDEXES: [Index; 16] = [
     // Order and fence of every log: no two entries with one number.
     unique(MESSAGES, "log", &["conversation", "seq"]),
     // Entries that are no messages: what members are projected from.
@@ -72,12 +72,13 @@ pub(crate) const INDEXES: [Index; 17] = [
     index(USERS, "username", &["username"]),
     unique(SESSIONS, "access", &["access"]),
     unique(SESSIONS, "refresh", &["refresh"]),
-    index(SESSIONS, "replaced", &["replaced.refresh"]),
-    index(SESSIONS, "by_user", &["user_id"]),
+    // The refresh token that a living session had before its present one.
+    Index { only_where: Some("live"), ..index(SESSIONS, "previous", &["previous.refresh"]) },
+    Index { only_where: Some("live"), ..index(SESSIONS, "by_user", &["user_id", "_id"]) },
+    // What has ended, in the order of time.
+    index(SESSIONS, "ended", &["ended_at", "_id"]),
     index(SESSIONS, "by_end", &["kept_until"]),
-    index(REVOCATIONS, "by_time", &["ended_at"]),
-    index(REVOCATIONS, "access", &["access"]),
-    index(REVOCATIONS, "refresh", &["refresh"]),
+    index(REPLACED_TOKENS, "by_session", &["session_id", "_id"]),
 ];
 
 impl Index {

@@ -1,0 +1,107 @@
+//! What the tests of the store share: databases of their own on the server of the test program, and a look at how
+//! the server executed what it was asked.
+
+#![allow(dead_code, reason = "every test program uses a part of this")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chat_core::port::AccountStore;
+use chat_store_mongo::{MongoConfig, MongoStore};
+use chat_testkit::Harness;
+use chat_testkit::mongod::{FreshDatabase, shared};
+use futures::TryStreamExt as _;
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+
+/// Room for what a profiler writes about one case. Servers begin with too little, and then forget the oldest.
+const PROFILE_BYTES: i64 = 64 * 1024 * 1024;
+
+/// A store on a database of its own; starting it again opens the same database again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TestDatabase {
+    fresh: Option<Arc<FreshDatabase>>,
+}
+
+impl TestDatabase {
+    /// A new and empty database.
+    pub(crate) async fn new() -> Self {
+        Self { fresh: Some(Arc::new(shared().await.fresh_database())) }
+    }
+
+    /// Opens the database; the first time, this makes it one.
+    pub(crate) async fn open(&self) -> MongoStore {
+        let fresh = self.fresh();
+        MongoStore::open(MongoConfig::new(fresh.uri(), fresh.name())).await.expect("a database that opens")
+    }
+
+    /// The database beside the store.
+    pub(crate) async fn beside(&self) -> mongodb::Database {
+        let fresh = self.fresh();
+        let client = Client::with_uri_str(fresh.uri()).await.expect("the server's address");
+        client.database(fresh.name())
+    }
+
+    fn fresh(&self) -> &FreshDatabase {
+        self.fresh.as_ref().expect("it was started")
+    }
+
+    async fn started(&mut self) -> Arc<MongoStore> {
+        if self.fresh.is_none() {
+            *self = Self::new().await;
+        }
+        Arc::new(self.open().await)
+    }
+}
+
+#[async_trait]
+impl Harness<dyn AccountStore> for TestDatabase {
+    async fn start(&mut self) -> Arc<dyn AccountStore> {
+        self.started().await
+    }
+
+    async fn restart(&mut self) -> Option<Arc<dyn AccountStore>> {
+        Some(self.started().await)
+    }
+}
+
+/// Lets the server write down how it executes every command to this database from now on.
+pub(crate) async fn profile(database: &mongodb::Database) {
+    let create = doc! { "create": "system.profile", "capped": true, "size": PROFILE_BYTES };
+    database.run_command(create).await.expect("a collection for the profile");
+    database.run_command(doc! { "profile": 2 }).await.expect("the server profiles");
+}
+
+/// Ends what [`profile`] began, and answers the collections to which commands were seen.
+///
+/// # Panics
+/// If a command walked through a collection instead of using an index.
+pub(crate) async fn check_profile(database: &mongodb::Database) -> Vec<String> {
+    database.run_command(doc! { "profile": 0 }).await.expect("the server ends the profile");
+    let profile = database.collection::<Document>("system.profile");
+    let entries = profile.find(doc! {}).await.expect("the profile");
+    let entries: Vec<Document> = entries.try_collect().await.expect("the profile");
+    let walked = |entry: &&Document| mentions(entry, "COLLSCAN");
+    let walks: Vec<_> = entries.iter().filter(walked).filter_map(|entry| entry.get("command")).collect();
+    assert!(walks.is_empty(), "these commands use no index: {walks:#?}");
+    let mut seen: Vec<String> =
+        entries.iter().filter_map(|entry| entry.get_str("ns").ok()).map(str::to_owned).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    let prefix = format!("{}.", database.name());
+    seen.into_iter().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect()
+}
+
+/// Whether this is the value of a field of a plan, at any depth.
+fn mentions(document: &Document, stage: &str) -> bool {
+    document.iter().filter(|(name, _)| *name != "command").any(|(_, value)| holds(value, stage))
+}
+
+fn holds(value: &Bson, stage: &str) -> bool {
+    match value {
+        Bson::String(text) => text.contains(stage),
+        Bson::Document(document) => mentions(document, stage),
+        Bson::Array(values) => values.iter().any(|value| holds(value, stage)),
+        _ => false,
+    }
+}
