@@ -8,6 +8,7 @@
 
 mod account;
 mod account_store;
+mod append;
 mod breaker;
 mod config;
 mod conversation;
@@ -15,6 +16,8 @@ mod creation;
 mod database;
 mod entry;
 mod error;
+mod heads;
+mod lane;
 mod member;
 mod open;
 mod projection;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::config::WRITE_DEADLINE;
 use crate::conversation::{ConversationRow, folded};
 use crate::database::Database;
-use crate::entry::{entry_row, read_entry, read_seq};
+use crate::entry::{Place, entry_row, read_entry, read_seq};
 use crate::member::{INTENT, MemberRow, member_fields, member_id};
 use crate::row::{Row, object_id, stored_number};
 use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS};
@@ -136,14 +136,14 @@ pub(crate) async fn events_after(
 /// Marks that this user may be about to become a member.
 pub(crate) async fn announce_join(
     database: &Database,
-    row: &ConversationRow,
+    id: ConversationId,
+    place: Place,
     user: UserId,
 ) -> Result<(), StoreError> {
-    let id = row.conversation.id;
     let first = doc! {
         "conversation": object_id(id.as_bytes()),
         "user_id": object_id(user.as_bytes()),
-        "is_room": row.conversation.pair().is_none(),
+        "is_room": place == Place::Room,
         "state": INTENT,
         "at_seq": 0_i64,
     };

@@ -1,0 +1,248 @@
+//! Lanes: each sends one insert at a time, with the rows of all conversations that arrived while the last one was on
+//! its way. This is the group commit of the store.
+//!
+//! An insert is ordered, so what is written of a log is always its beginning: a row is tried only after all rows
+//! before it are in. A conversation has at most one call in an insert, and always goes through the same lane, so that
+//! nothing is numbered after what is not known to be durable.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat_core::domain::Head;
+use chat_core::error::StoreError;
+use chat_core::id::ConversationId;
+use mongodb::bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::MAJORITY_WAIT;
+use crate::database::Database;
+use crate::error::CallError;
+use crate::heads::Heads;
+use crate::reply::WriteReply;
+use crate::schema::MESSAGES;
+
+/// Lanes: while one waits for the disks the other fills.
+const LANES: usize = 2;
+/// Calls that wait for a lane.
+const QUEUE: usize = 4_096;
+/// Rows in one insert.
+const ROWS: usize = 1_000;
+/// Bytes of rows in one insert; servers take 16 MiB.
+const BYTES: usize = 4 * 1_024 * 1_024;
+/// How long to wait for the reply: the servers have answered by then, or nobody knows.
+const REPLY: Duration = MAJORITY_WAIT.saturating_add(Duration::from_secs(1));
+
+/// Rows of one conversation, numbered from behind `expected`.
+#[derive(Debug)]
+pub(crate) struct Insert {
+    pub(crate) conversation: ConversationId,
+    pub(crate) expected: Head,
+    /// The head when all rows are in.
+    pub(crate) becomes: Head,
+    pub(crate) rows: Vec<RawDocumentBuf>,
+}
+
+/// What became of an [`Insert`].
+#[derive(Debug)]
+pub(crate) enum Inserted {
+    /// All rows are durable.
+    All,
+    /// The log is not at the expected head any more. Nothing was written.
+    HeadMoved,
+    /// A row was refused because its number or its id is there. Rows before it may be written.
+    Stuck,
+    /// Nothing was written.
+    Nothing(StoreError),
+    /// Rows may be written or not.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Call {
+    insert: Insert,
+    reply: oneshot::Sender<Inserted>,
+}
+
+impl Call {
+    fn bytes(&self) -> usize {
+        self.insert.rows.iter().map(|row| row.as_bytes().len()).sum()
+    }
+
+    fn answer(self, inserted: Inserted) {
+        // Whoever called may have given up; what is in the log is found there.
+        let _ = self.reply.send(inserted);
+    }
+}
+
+/// All lanes of a store.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    senders: [mpsc::Sender<Call>; LANES],
+}
+
+impl Lanes {
+    pub(crate) fn start(database: &Database, heads: &Arc<Heads>) -> Self {
+        let senders = std::array::from_fn(|_| {
+            let (sender, receiver) = mpsc::channel(QUEUE);
+            let lane =
+                Lane { database: database.clone(), heads: heads.clone(), waiting: VecDeque::new(), receiver };
+            database.tasks().spawn(lane.run());
+            sender
+        });
+        Self { senders }
+    }
+
+    /// Inserts rows together with those of others.
+    pub(crate) async fn insert(&self, insert: Insert) -> Inserted {
+        // The last byte of an id counts, so neighbours take different lanes.
+        let lane = usize::from(insert.conversation.as_bytes()[11]) % LANES;
+        let (reply, answer) = oneshot::channel();
+        let Some(sender) = self.senders.get(lane) else { return Inserted::Unknown };
+        if sender.try_send(Call { insert, reply }).is_err() {
+            return Inserted::Nothing(StoreError::unavailable("too many appends wait for the database"));
+        }
+        answer.await.unwrap_or(Inserted::Unknown)
+    }
+}
+
+struct Lane {
+    database: Database,
+    heads: Arc<Heads>,
+    /// Calls that were taken from the channel, the oldest first.
+    waiting: VecDeque<Call>,
+    receiver: mpsc::Receiver<Call>,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        loop {
+            if self.waiting.is_empty() {
+                match self.receiver.recv().await {
+                    Some(call) => self.waiting.push_back(call),
+                    None => return,
+                }
+            }
+            while self.waiting.len() < QUEUE
+                && let Ok(call) = self.receiver.try_recv()
+            {
+                self.waiting.push_back(call);
+            }
+            let batch = self.next_batch();
+            if !batch.is_empty() {
+                self.send(batch).await;
+            }
+        }
+    }
+
+    /// The oldest calls that fit into one insert, at most one for each conversation.
+    fn next_batch(&mut self) -> Vec<Call> {
+        let (mut batch, mut later) = (Vec::new(), VecDeque::new());
+        let (mut taken, mut rows, mut bytes) = (HashSet::new(), 0, 0);
+        while let Some(call) = self.waiting.pop_front() {
+            let conversation = call.insert.conversation;
+            if !taken.insert(conversation) {
+                later.push_back(call);
+                continue;
+            }
+            if self.heads.get(conversation).map(|known| known.head) != Some(call.insert.expected) {
+                // Its rows would not be numbered after the head; the next of this conversation may be.
+                taken.remove(&conversation);
+                call.answer(Inserted::HeadMoved);
+                continue;
+            }
+            rows += call.insert.rows.len();
+            bytes += call.bytes();
+            if !batch.is_empty() && (rows > ROWS || bytes > BYTES) {
+                later.push_back(call);
+                break;
+            }
+            batch.push(call);
+        }
+        later.append(&mut self.waiting);
+        self.waiting = later;
+        batch
+    }
+
+    async fn send(&mut self, batch: Vec<Call>) {
+        let rows: usize = batch.iter().map(|call| call.insert.rows.len()).sum();
+        metrics::histogram!("chat_store_insert_rows").record(rows as f64);
+        let command = match self.command(&batch) {
+            Ok(command) => command,
+            Err(error) => {
+                let error = error.to_string();
+                batch
+                    .into_iter()
+                    .for_each(|call| call.answer(Inserted::Nothing(StoreError::corrupt(error.clone()))));
+                return;
+            }
+        };
+        match self.database.write_once(command, REPLY).await {
+            Ok(reply) => self.settle(batch, &reply),
+            Err(error) => self.fail(batch, &error),
+        }
+    }
+
+    fn command(&self, batch: &[Call]) -> mongodb::bson::error::Result<RawDocumentBuf> {
+        let mut documents = RawArrayBuf::new();
+        for row in batch.iter().flat_map(|call| &call.insert.rows) {
+            documents.push(row.as_ref());
+        }
+        let concern = RawDocumentBuf::try_from(&self.database.write_concern(MAJORITY_WAIT))?;
+        let mut command = rawdoc! { "insert": MESSAGES, "ordered": true };
+        command.append(cstr!("writeConcern"), concern);
+        command.append(cstr!("documents"), documents);
+        Ok(command)
+    }
+
+    /// The server has answered. Both kinds of errors count: a row that is there is not durable because of that.
+    fn settle(&mut self, batch: Vec<Call>, reply: &WriteReply) {
+        if let Some(error) = &reply.concern_error {
+            tracing::warn!(error = %error, "rows were not acknowledged by a majority in time");
+            return self.leave_open(batch);
+        }
+        let failed_at = reply.row_error.as_ref().map(|error| error.index);
+        let mut first_row = 0;
+        let mut untried = VecDeque::new();
+        for call in batch {
+            let rows = first_row..first_row + call.insert.rows.len();
+            first_row = rows.end;
+            match failed_at {
+                Some(index) if rows.contains(&index) => {
+                    if let Some(error) = reply.row_error.as_ref().filter(|error| !error.is_duplicate()) {
+                        tracing::warn!(conversation = %call.insert.conversation, error = %error.message, "a row was refused");
+                    }
+                    self.heads.forget(call.insert.conversation);
+                    call.answer(Inserted::Stuck);
+                }
+                Some(index) if index < rows.start => untried.push_back(call),
+                _ => {
+                    self.heads.advance(call.insert.conversation, call.insert.becomes);
+                    call.answer(Inserted::All);
+                }
+            }
+        }
+        untried.append(&mut self.waiting);
+        self.waiting = untried;
+    }
+
+    /// There is no reply.
+    fn fail(&self, batch: Vec<Call>, error: &CallError) {
+        tracing::warn!(error = %error, "an insert failed");
+        match error {
+            CallError::NotExecuted(_) | CallError::NotSent | CallError::Refused(_) => {
+                for call in batch {
+                    call.answer(Inserted::Nothing(error.clone().of_write()));
+                }
+            }
+            CallError::Unknown(_) | CallError::Late | CallError::NotAcknowledged(_) => self.leave_open(batch),
+        }
+    }
+
+    fn leave_open(&self, batch: Vec<Call>) {
+        for call in batch {
+            self.heads.forget(call.insert.conversation);
+            call.answer(Inserted::Unknown);
+        }
+    }
+}
