@@ -24,6 +24,7 @@ use crate::entry::{entry_row, read_entry};
 use crate::heads::{Heads, Known};
 use crate::lane::{Insert, Inserted, Lanes};
 use crate::projection::{announce_join, load_row};
+use crate::query::find_page;
 use crate::row::object_id;
 use crate::schema::MESSAGES;
 
@@ -161,14 +162,9 @@ impl Appender {
     /// The drafts that are in the log.
     async fn entries_of(&self, call: &Call) -> Result<Vec<Entry>, StoreError> {
         let ids: Vec<_> = call.drafts.iter().map(|draft| object_id(draft.id.as_bytes())).collect();
-        let limit = i32::try_from(ids.len()).unwrap_or(i32::MAX);
-        let find = doc! {
-            "find": MESSAGES,
-            "filter": { "_id": { "$in": ids }, "conversation": object_id(call.conversation.as_bytes()) },
-            "limit": limit,
-            "batchSize": limit,
-            "singleBatch": true,
-        };
+        let limit = ids.len();
+        let filter = doc! { "_id": { "$in": ids }, "conversation": object_id(call.conversation.as_bytes()) };
+        let find = find_page(MESSAGES, filter, doc! {}, limit);
         self.database.rows(find).await?.iter().map(read_entry).collect()
     }
 

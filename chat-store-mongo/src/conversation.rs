@@ -131,9 +131,10 @@ pub(crate) fn pair_key(pair: Pair) -> Bson {
     Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes })
 }
 
-/// By what a room is found.
+/// By what a room is found: its name without its case, in every script. Letter by letter, so that part of a name
+/// folds to part of the folded name.
 pub(crate) fn folded(name: &str) -> String {
-    name.to_lowercase()
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Visibilities as they are stored.

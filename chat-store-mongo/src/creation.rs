@@ -9,6 +9,7 @@ use mongodb::bson::doc;
 use crate::conversation::{ConversationRow, collection_of, new_row, pair_key};
 use crate::database::Database;
 use crate::projection::load_row;
+use crate::query::find_one;
 use crate::schema::CHATS;
 
 /// Creates a conversation, or answers the one that the pair has.
@@ -37,7 +38,7 @@ async fn chat_of(
     database: &Database,
     pair: Pair,
 ) -> Result<Option<chat_core::id::ConversationId>, StoreError> {
-    let find = doc! { "find": CHATS, "filter": { "pair": pair_key(pair) }, "limit": 1, "singleBatch": true };
+    let find = find_one(CHATS, doc! { "pair": pair_key(pair) });
     let row = database.row(find).await.map_err(unknown)?;
     row.as_ref().map(|row| ConversationRow::read_chat(row).map(|row| row.conversation.id)).transpose()
 }

@@ -4,7 +4,7 @@
 //! [`MongoStore`] is both a [`RoomStore`](chat_core::port::RoomStore) and an
 //! [`AccountStore`](chat_core::port::AccountStore).
 
-#![allow(dead_code, reason = "the ports are implemented next")]
+#![allow(dead_code, reason = "taking over older databases uses the rest")]
 
 mod account;
 mod account_store;
@@ -14,16 +14,20 @@ mod config;
 mod conversation;
 mod creation;
 mod database;
+mod discovery;
 mod entry;
 mod error;
 mod heads;
+mod history;
 mod lane;
+mod lists;
 mod member;
 mod open;
 mod projection;
 mod query;
 mod reply;
 mod revocation;
+mod room_store;
 mod row;
 mod schema;
 mod session;
@@ -33,6 +37,7 @@ use std::sync::Arc;
 pub use config::MongoConfig;
 pub use error::OpenError;
 
+use append::Appender;
 use database::Database;
 
 /// A database that is open. Clones share it.
@@ -46,6 +51,7 @@ struct Inner {
     database: Database,
     epoch: String,
     warnings: Vec<String>,
+    appender: Appender,
 }
 
 impl MongoStore {
@@ -56,7 +62,8 @@ impl MongoStore {
     /// the message says what to do.
     pub async fn open(config: MongoConfig) -> Result<Self, OpenError> {
         let open::Opened { database, epoch, warnings } = open::open(&config).await?;
-        Ok(Self { inner: Arc::new(Inner { database, epoch, warnings }) })
+        let appender = Appender::start(&database);
+        Ok(Self { inner: Arc::new(Inner { database, epoch, warnings, appender }) })
     }
 
     /// What the operator should know about the servers: that there is only one, or that they are old.
@@ -69,5 +76,9 @@ impl MongoStore {
     #[must_use]
     pub fn is_answering(&self) -> bool {
         !self.inner.database.is_absent()
+    }
+
+    fn database(&self) -> &Database {
+        &self.inner.database
     }
 }

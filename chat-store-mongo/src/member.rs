@@ -36,6 +36,8 @@ pub(crate) struct MemberRow {
     pub(crate) at_seq: Seq,
     /// Whether the user was joined before that entry.
     pub(crate) was_joined: bool,
+    /// Whether a join may be on its way.
+    pub(crate) is_joining: bool,
 }
 
 impl MemberRow {
@@ -59,6 +61,7 @@ impl MemberRow {
             member,
             at_seq: read_seq(row, "at_seq")?,
             was_joined: row.flag("was_joined")?,
+            is_joining: row.flag("joining")?,
         })
     }
 

@@ -23,11 +23,12 @@ use crate::conversation::{ConversationRow, folded};
 use crate::database::Database;
 use crate::entry::{Place, entry_row, read_entry, read_seq};
 use crate::member::{INTENT, MemberRow, member_fields, member_id};
+use crate::query::{find_one, find_page};
 use crate::row::{Row, object_id, stored_number};
 use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS};
 
 /// Events applied after one read of the log.
-const EVENTS: i32 = 100;
+const EVENTS: usize = 100;
 /// How long to wait when another node is applying the same events.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -84,9 +85,8 @@ pub(crate) async fn find_row(
     database: &Database,
     id: ConversationId,
 ) -> Result<Option<ConversationRow>, StoreError> {
-    let find = |collection: &str| {
-        database.row(doc! { "find": collection, "filter": { "_id": object_id(id.as_bytes()) }, "limit": 1, "singleBatch": true })
-    };
+    let find =
+        |collection: &str| database.row(find_one(collection, doc! { "_id": object_id(id.as_bytes()) }));
     let (room, chat) = tokio::join!(find(ROOMS), find(CHATS));
     if let Some(room) = room? {
         return ConversationRow::read_room(&room).map(Some);
@@ -100,14 +100,9 @@ pub(crate) async fn find_row(
 
 /// How far a log has come; `None` for a log without entries.
 pub(crate) async fn head(database: &Database, id: ConversationId) -> Result<Option<Head>, StoreError> {
-    let find = doc! {
-        "find": MESSAGES,
-        "filter": { "conversation": object_id(id.as_bytes()), "seq": { "$gte": 0_i64 } },
-        "sort": { "seq": -1 },
-        "projection": { "seq": 1, "messages_so_far": 1 },
-        "limit": 1,
-        "singleBatch": true,
-    };
+    let filter = doc! { "conversation": object_id(id.as_bytes()), "seq": { "$gte": 0_i64 } };
+    let mut find = find_page(MESSAGES, filter, doc! { "seq": -1 }, 1);
+    find.insert("projection", doc! { "seq": 1, "messages_so_far": 1 });
     let Some(fields) = database.row(find).await? else { return Ok(None) };
     let row = Row::new(MESSAGES, &fields);
     Ok(Some(Head { seq: read_seq(row, "seq")?, messages: row.number("messages_so_far")? }))
@@ -119,17 +114,12 @@ pub(crate) async fn events_after(
     id: ConversationId,
     after: Seq,
 ) -> Result<Vec<Entry>, StoreError> {
-    let find = doc! {
-        "find": MESSAGES,
-        "filter": {
-            "event": true,
-            "conversation": object_id(id.as_bytes()),
-            "seq": { "$gt": stored_number(after.get()) },
-        },
-        "sort": { "seq": 1 },
-        "limit": EVENTS,
-        "singleBatch": true,
+    let filter = doc! {
+        "event": true,
+        "conversation": object_id(id.as_bytes()),
+        "seq": { "$gt": stored_number(after.get()) },
     };
+    let find = find_page(MESSAGES, filter, doc! { "seq": 1 }, EVENTS);
     database.rows(find).await?.iter().map(read_entry).collect()
 }
 
@@ -270,8 +260,7 @@ pub(crate) async fn find_member(
     conversation: ConversationId,
     user: UserId,
 ) -> Result<Option<MemberRow>, StoreError> {
-    let filter = doc! { "_id": member_id(conversation, user) };
-    let find = doc! { "find": MEMBERS, "filter": filter, "limit": 1, "singleBatch": true };
+    let find = find_one(MEMBERS, doc! { "_id": member_id(conversation, user) });
     database.row(find).await?.as_ref().map(MemberRow::read).transpose()
 }
 

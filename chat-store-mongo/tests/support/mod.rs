@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chat_core::port::AccountStore;
+use chat_core::port::{AccountStore, RoomStore};
 use chat_store_mongo::{MongoConfig, MongoStore};
 use chat_testkit::Harness;
 use chat_testkit::mongod::{FreshDatabase, shared};
@@ -61,6 +61,17 @@ impl Harness<dyn AccountStore> for TestDatabase {
     }
 
     async fn restart(&mut self) -> Option<Arc<dyn AccountStore>> {
+        Some(self.started().await)
+    }
+}
+
+#[async_trait]
+impl Harness<dyn RoomStore> for TestDatabase {
+    async fn start(&mut self) -> Arc<dyn RoomStore> {
+        self.started().await
+    }
+
+    async fn restart(&mut self) -> Option<Arc<dyn RoomStore>> {
         Some(self.started().await)
     }
 }

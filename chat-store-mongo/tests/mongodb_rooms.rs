@@ -1,0 +1,15 @@
+//! The suites of chat-testkit for the port of conversations, each case on a database of its own.
+
+mod support;
+
+use chat_testkit::model::{self, Effort};
+use support::TestDatabase;
+
+mod mongodb {
+    chat_testkit::room_store_tests!(crate::support::TestDatabase::default());
+}
+
+#[test]
+fn random_calls_are_answered_by_mongodb_as_by_the_memory_store() {
+    model::run_rooms(TestDatabase::default, Effort { sequences: 20, calls: 120, ..Effort::default() });
+}
