@@ -152,3 +152,163 @@ mod mongodb_standalone {
         wait_until("the end of its directory", || !directory.exists()).await;
     }
 }
+
+mod mongodb_replica_set {
+    use std::time::Duration;
+
+    use chat_testkit::mongod::{MEMBERS, Party, ReplicaSet, ReplicaSetOptions, shared_replica_set};
+    use mongodb::bson::{Document, doc};
+    use mongodb::error::{Error, ErrorKind, Result};
+    use mongodb::options::WriteConcern;
+    use mongodb::results::InsertOneResult;
+    use mongodb::{Client, Collection};
+    use tokio::time::{sleep, timeout};
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Longer than an answer takes, shorter than anything that is waited for.
+    const MOMENT: Duration = Duration::from_millis(500);
+
+    async fn rows(uri: &str) -> Collection<Document> {
+        Client::with_uri_str(uri).await.unwrap().database("d").collection("c")
+    }
+
+    async fn insert(uri: &str, row: Document) -> Result<InsertOneResult> {
+        let concern =
+            WriteConcern::builder().w_timeout(MOMENT).w(mongodb::options::Acknowledgment::Majority).build();
+        rows(uri).await.insert_one(row).write_concern(concern).await
+    }
+
+    /// What one member says about itself, by the way that clients take.
+    async fn hello(set: &ReplicaSet, member: usize) -> Document {
+        let client = Client::with_uri_str(set.direct_uri(member)).await.unwrap();
+        client.database("admin").run_command(doc! { "hello": 1 }).await.unwrap()
+    }
+
+    async fn has(uri: &str, row: Document) -> bool {
+        rows(uri).await.find_one(row).await.unwrap().is_some()
+    }
+
+    fn code(error: &Error) -> i32 {
+        match *error.kind {
+            ErrorKind::Command(ref failure) => failure.code,
+            _ => panic!("{error} has no code"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partitioned_primary_gives_way_and_comes_back() {
+        let set = ReplicaSet::start().await;
+        let old = set.primary().await;
+        insert(&set.uri(), doc! { "_id": "before" }).await.unwrap();
+
+        set.partition(old);
+        let new = timeout(PATIENCE, async {
+            loop {
+                let primary = set.primary().await;
+                if primary != old {
+                    return primary;
+                }
+            }
+        });
+        let new = new.await.unwrap();
+        let stepped_down = async {
+            while hello(&set, old).await.get_bool("isWritablePrimary").unwrap() {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, stepped_down).await.unwrap();
+        insert(&set.direct_uri(new), doc! { "_id": "meanwhile" }).await.unwrap();
+        assert!(has(&set.direct_uri(old), doc! { "_id": "before" }).await, "clients still reach it");
+        assert!(!has(&set.direct_uri(old), doc! { "_id": "meanwhile" }).await, "others do not");
+
+        set.heal();
+        set.wait_until_all_follow().await;
+        assert!(has(&set.direct_uri(old), doc! { "_id": "meanwhile" }).await);
+    }
+
+    #[tokio::test]
+    async fn clients_can_be_cut_off_while_members_are_not() {
+        let set = ReplicaSet::start().await;
+        let primary = set.primary().await;
+        let uri = set.direct_uri(primary);
+        let through = rows(&uri).await;
+        through.insert_one(doc! { "_id": 1 }).await.unwrap();
+
+        set.cut_one_way(Party::Member(primary), Party::Clients);
+        let mut answer = through.insert_one(doc! { "_id": 2 }).into_future();
+        assert!(timeout(MOMENT, &mut answer).await.is_err(), "the answer is lost");
+        assert!(has(&set.member(primary).uri(), doc! { "_id": 2 }).await, "the request is not");
+        set.heal();
+        timeout(PATIENCE, answer).await.unwrap().unwrap();
+
+        set.partition_from_clients(primary);
+        let mut answer = through.insert_one(doc! { "_id": 3 }).into_future();
+        assert!(timeout(MOMENT, &mut answer).await.is_err());
+        assert!(!has(&set.member(primary).uri(), doc! { "_id": 3 }).await, "the request is lost");
+        assert_eq!(set.primary().await, primary, "members still reach it");
+        set.heal();
+        timeout(PATIENCE, answer).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn members_stop_following_and_commands_fail_when_told_to() {
+        let set = ReplicaSet::start().await;
+        let primary = set.primary().await;
+        let followers = (0..MEMBERS).filter(|member| *member != primary);
+        for follower in followers.clone() {
+            set.stop_replication(follower).await;
+        }
+        assert!(insert(&set.uri(), doc! { "_id": 1 }).await.is_err(), "there is no majority for it");
+        for follower in followers.clone() {
+            assert!(!has(&set.direct_uri(follower), doc! { "_id": 1 }).await);
+            set.start_replication(follower).await;
+        }
+        set.wait_until_all_follow().await;
+        for follower in followers {
+            assert!(has(&set.direct_uri(follower), doc! { "_id": 1 }).await);
+        }
+
+        let data = doc! { "failCommands": ["insert"], "errorCode": 9001 };
+        set.fail_command(primary, doc! { "times": 2 }, data.clone()).await;
+        let uri = set.direct_uri(primary);
+        // The driver tries twice.
+        assert_eq!(code(&insert(&uri, doc! { "_id": 2 }).await.unwrap_err()), 9001);
+        insert(&uri, doc! { "_id": 2 }).await.unwrap();
+        set.fail_command(primary, "alwaysOn", data).await;
+        assert!(insert(&uri, doc! { "_id": 3 }).await.is_err());
+        set.member(primary).stop_failing().await;
+        insert(&uri, doc! { "_id": 3 }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_set_outlives_each_of_its_primaries() {
+        let options = ReplicaSetOptions { require_auth: true, ..ReplicaSetOptions::default() };
+        let set = ReplicaSet::start_with(options).await;
+        let killed = set.primary().await;
+        insert(&set.uri(), doc! { "_id": "all" }).await.unwrap();
+        set.kill(killed);
+        let stepped_down = set.primary().await;
+        assert_ne!(stepped_down, killed);
+        set.restart(killed).await;
+        set.wait_until_all_follow().await;
+
+        assert_eq!(set.step_down().await, stepped_down);
+        assert_ne!(set.primary().await, stepped_down);
+        set.wait_until_all_follow().await;
+        for member in 0..MEMBERS {
+            assert!(has(&set.direct_uri(member), doc! { "_id": "all" }).await);
+        }
+        let stranger = set.uri().replace("root:", "nobody:");
+        assert!(insert(&stranger, doc! { "_id": "forged" }).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_set_can_be_shared() {
+        let database = shared_replica_set().await.fresh_database();
+        let client = Client::with_uri_str(database.uri()).await.unwrap();
+        let rows = client.default_database().unwrap().collection("c");
+        rows.insert_one(doc! { "a": 1 }).await.unwrap();
+        assert!(shared_replica_set().await.uri().contains("replicaSet="));
+    }
+}

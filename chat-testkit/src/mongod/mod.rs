@@ -1,7 +1,9 @@
 //! Real database servers for tests: where their program comes from, and what can be done to them.
 //!
-//! [`shared`] is the one server of a test program, for tests that only need a database of their own. [`Mongod`] is
-//! a server of a test's own that can be killed, restarted and paused.
+//! [`shared`] is the one server of a test program, and [`shared_replica_set`] its one replica set, for tests that only
+//! need a database of their own. [`Mongod`] is
+//! a server of a test's own that can be killed, restarted and paused. [`ReplicaSet`] is three of them that elect a primary,
+//! with a network between them that can be cut.
 //!
 //! ```no_run
 //! # async fn example() {
@@ -28,10 +30,15 @@
 //! the pipe to the test's process ends.
 
 mod command;
+mod links;
+mod peers;
 mod program;
+mod replica_set;
 mod server;
 mod shared;
 mod watchdog;
 
+pub use links::Party;
+pub use replica_set::{MEMBERS, ReplicaSet, ReplicaSetOptions};
 pub use server::{Mongod, MongodOptions};
-pub use shared::{FreshDatabase, SharedMongod, shared};
+pub use shared::{FreshDatabase, SharedMongod, shared, shared_replica_set};

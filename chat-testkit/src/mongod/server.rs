@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
@@ -44,7 +44,7 @@ pub struct MongodOptions {
 #[derive(Debug)]
 pub struct Mongod {
     port: u16,
-    login: Option<Login>,
+    login: OnceLock<Login>,
     log: PathBuf,
     watchdog: Mutex<Watchdog>,
 }
@@ -67,42 +67,42 @@ impl Mongod {
         if options.require_auth {
             arguments.push("--auth".to_owned());
         }
-        let mut server = Self::launch(&arguments).await;
+        let server = Self::launch(&arguments).await.unwrap_or_else(|reason| panic!("{reason}"));
         if options.require_auth {
-            server.login = Some(server.create_root().await);
+            server.create_root().await;
         }
         server
     }
 
-    /// A server without users, on a port that is free.
-    pub(super) async fn launch(arguments: &[String]) -> Self {
-        tokio::task::spawn_blocking(program).await.unwrap_or_else(|error| resume(error));
+    /// A server without users, on a port that is free. The error says why there is none.
+    pub(super) async fn launch(arguments: &[String]) -> Result<Self, String> {
+        let program = tokio::task::spawn_blocking(program).await.unwrap_or_else(|error| resume(error))?;
         let mut reason = String::new();
         for _ in 0..START_ATTEMPTS {
-            let server = Self::new(free_port(), arguments);
+            let server = Self::new(program, free_port(), arguments);
             server.watchdog().start().expect("the watchdog starts the server");
             match server.wait_until_ready().await {
-                Ok(()) => return server,
+                Ok(()) => return Ok(server),
                 Err(why) => reason = why,
             }
         }
-        panic!("mongod does not start: {reason}");
+        Err(format!("mongod does not start: {reason}"))
     }
 
-    fn new(port: u16, arguments: &[String]) -> Self {
+    fn new(program: &Path, port: u16, arguments: &[String]) -> Self {
         let directory = tempfile::Builder::new().prefix("chat-mongod-").tempdir();
         let directory = directory.expect("the system has room for a temporary directory");
         let data = directory.path().join("data");
         fs::create_dir(&data).expect("a new directory can be written to");
         let log = directory.path().join("log");
-        let mut command: Vec<OsString> = vec![program().into(), "--dbpath".into(), data.into()];
+        let mut command: Vec<OsString> = vec![program.into(), "--dbpath".into(), data.into()];
         command.extend(["--logpath".into(), log.clone().into(), "--port".into(), port.to_string().into()]);
         let fixed = "--logappend --quiet --bind_ip 127.0.0.1 --nounixsocket --wiredTigerCacheSizeGB 0.25 \
                      --setParameter enableTestCommands=1 --setParameter diagnosticDataCollectionEnabled=false";
         command.extend(fixed.split(' ').map(OsString::from));
         command.extend(arguments.iter().map(OsString::from));
         let watchdog = Watchdog::new(directory, command).expect("the system has a shell");
-        Self { port, login: None, log, watchdog: Mutex::new(watchdog) }
+        Self { port, login: OnceLock::new(), log, watchdog: Mutex::new(watchdog) }
     }
 
     /// Its address with the first user, if it has one. Append a database's name with [`Mongod::uri_of`].
@@ -114,10 +114,10 @@ impl Mongod {
     /// Its address with a database in it.
     #[must_use]
     pub fn uri_of(&self, database: &str) -> String {
-        let source = if self.login.is_some() { "&authSource=admin" } else { "" };
+        let source = if self.login.get().is_some() { "&authSource=admin" } else { "" };
         format!(
             "mongodb://{}127.0.0.1:{}/{database}?directConnection=true{source}",
-            Login::in_uri(self.login.as_ref()),
+            Login::in_uri(self.login.get()),
             self.port
         )
     }
@@ -174,7 +174,7 @@ impl Mongod {
     /// # Errors
     /// Those of the driver.
     pub async fn run_command(&self, command: Document) -> mongodb::error::Result<Document> {
-        command::run(self.port, self.login.as_ref(), command).await
+        command::run(self.port, self.login.get(), command).await
     }
 
     /// What it has logged, since its first start.
@@ -183,12 +183,37 @@ impl Mongod {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Makes commands fail: `mode` is `"alwaysOn"` or a document like `{times: 1}`, `data` says which commands and how:
+    /// `{failCommands: ["insert"], closeConnection: true}`, or `errorCode`, `writeConcernError`, `blockConnection`.
+    ///
+    /// # Panics
+    /// If the server does not take it.
+    pub async fn fail_command(&self, mode: impl Into<Bson>, data: Document) {
+        let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+        self.run_command(command).await.expect("the server takes commands of tests");
+    }
+
+    /// Ends [`Mongod::fail_command`].
+    ///
+    /// # Panics
+    /// If the server does not answer.
+    pub async fn stop_failing(&self) {
+        let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
+        self.run_command(command).await.expect("the server takes commands of tests");
+    }
+
     /// Makes the first user, which a server lets happen without signing in.
-    async fn create_root(&self) -> Login {
+    pub(super) async fn create_root(&self) -> Login {
         let login = Login { user: "root".to_owned(), password: random_name("") };
         let command = doc! { "createUser": &login.user, "pwd": &login.password, "roles": ["root"] };
         self.run_command(command).await.expect("a new server lets its first user be made");
+        self.sign_in_as(login.clone());
         login
+    }
+
+    /// [`Mongod::uri`] and commands use this login from now on.
+    pub(super) fn sign_in_as(&self, login: Login) {
+        let _ = self.login.set(login);
     }
 
     fn watchdog(&self) -> MutexGuard<'_, Watchdog> {

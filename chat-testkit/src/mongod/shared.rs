@@ -1,13 +1,19 @@
-//! The one server of a test program, for tests that only need a database of their own.
+//! The one server, and the one replica set, of a test program, for tests that only need a database of their own.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::bson::doc;
+use mongodb::options::ClientOptions;
 use tokio::runtime::Runtime;
 
 use super::program::environment;
+use super::replica_set::{ReplicaSet, ReplicaSetOptions};
 use super::server::{Mongod, random_name, resume};
+
+/// How long a server may take to remove a database; one that has gone, or is cut off, keeps it.
+const REMOVAL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Names a server that runs already.
 const GIVEN: &str = "CHAT_TEST_MONGODB_URI";
@@ -26,17 +32,37 @@ pub struct SharedMongod {
 /// If it cannot be started or does not answer; the message says why and what can be done.
 pub async fn shared() -> &'static SharedMongod {
     static SHARED: OnceLock<Result<SharedMongod, String>> = OnceLock::new();
-    let shared = tokio::task::spawn_blocking(|| SHARED.get_or_init(|| on_own_runtime(SharedMongod::start())));
-    match shared.await.unwrap_or_else(|error| resume(error)) {
+    match once(&SHARED, SharedMongod::start()).await {
         Ok(shared) => shared,
         Err(reason) => panic!("{reason}"),
     }
 }
 
+/// A replica set that all tests of a program share. They leave it as it is: no kills, no cuts, no fail points.
+///
+/// # Panics
+/// If it cannot be started; the message says why and what can be done.
+pub async fn shared_replica_set() -> &'static ReplicaSet {
+    static SHARED: OnceLock<Result<ReplicaSet, String>> = OnceLock::new();
+    match once(&SHARED, ReplicaSet::launch(ReplicaSetOptions::default())).await {
+        Ok(shared) => shared,
+        Err(reason) => panic!("{reason}"),
+    }
+}
+
+/// What `cell` has; the first call makes it, on a runtime of its own, and others wait for it.
+async fn once<T: Send + Sync>(
+    cell: &'static OnceLock<T>,
+    start: impl Future<Output = T> + Send + 'static,
+) -> &'static T {
+    let made = tokio::task::spawn_blocking(|| cell.get_or_init(|| on_own_runtime(start)));
+    made.await.unwrap_or_else(|error| resume(error))
+}
+
 impl SharedMongod {
     async fn start() -> Result<Self, String> {
         let Some(uri) = environment(GIVEN) else {
-            let own = Mongod::start().await;
+            let own = Mongod::launch(&[]).await?;
             return Ok(Self { uri: own.uri(), _own: Some(own) });
         };
         let answer = async {
@@ -89,8 +115,13 @@ impl FreshDatabase {
 impl Drop for FreshDatabase {
     fn drop(&mut self) {
         let (uri, name) = (self.uri.clone(), self.name.clone());
-        let removal = async move { Client::with_uri_str(&uri).await?.database(&name).drop().await };
-        // The test's runtime may be about to end. A server that has gone keeps nothing.
+        let removal = async move {
+            let mut options = ClientOptions::parse(&uri).await?;
+            options.server_selection_timeout = Some(REMOVAL_DEADLINE);
+            Client::with_options(options)?.database(&name).drop().await
+        };
+        let removal = async { tokio::time::timeout(REMOVAL_DEADLINE, removal).await };
+        // The test's runtime may be about to end.
         let thread = std::thread::spawn(|| on_own_runtime(removal));
         let _ = thread.join();
     }
