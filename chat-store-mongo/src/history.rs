@@ -296,7 +296,9 @@ impl Log<'_> {
 
     /// The number of the `nth` message, which is known to be in this stretch: the first entry that counts so many.
     async fn seq_of_message(self, nth: u64, first: Seq, last: Seq) -> Result<Seq, StoreError> {
-        let (mut low, mut high) = (first.get(), last.get());
+        // Its number is its place among the messages, and one more for each event before it.
+        let events = last.get().saturating_sub(self.count_upto(last).await?);
+        let (mut low, mut high) = (first.get().max(nth), last.get().min(nth + events));
         while low < high {
             let middle = low + (high - low) / 2;
             let middle_seq = Seq::new(middle).unwrap_or(Seq::MAX);
