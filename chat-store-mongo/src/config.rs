@@ -12,9 +12,10 @@ pub(crate) const WRITE_DEADLINE: Duration = Duration::from_millis(4_500);
 pub(crate) const MAJORITY_WAIT: Duration = Duration::from_millis(2_500);
 /// How long to look for a server that can take a command.
 const SERVER_SELECTION: Duration = Duration::from_millis(2_500);
-const CONNECT: Duration = Duration::from_millis(2_500);
-/// How often each server is asked how it is; also how soon a silent one is given up.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(2);
+/// How often each server is asked how it is. One that says nothing for this and the time to connect is given up; until
+/// then a paused primary is still asked for everything.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Connections to each server. Appends use two of them, everything else shares the rest.
 const CONNECTIONS: u32 = 32;
 
