@@ -159,7 +159,7 @@ mod mongodb_replica_set {
     use chat_testkit::mongod::{MEMBERS, Party, ReplicaSet, ReplicaSetOptions, shared_replica_set};
     use mongodb::bson::{Document, doc};
     use mongodb::error::{Error, ErrorKind, Result};
-    use mongodb::options::WriteConcern;
+    use mongodb::options::{Acknowledgment, WriteConcern};
     use mongodb::results::InsertOneResult;
     use mongodb::{Client, Collection};
     use tokio::time::{sleep, timeout};
@@ -173,10 +173,14 @@ mod mongodb_replica_set {
         Client::with_uri_str(uri).await.unwrap().database("d").collection("c")
     }
 
-    async fn insert(uri: &str, row: Document) -> Result<InsertOneResult> {
-        let concern =
-            WriteConcern::builder().w_timeout(MOMENT).w(mongodb::options::Acknowledgment::Majority).build();
+    /// Inserts a row that a majority has within `deadline`.
+    async fn insert_within(deadline: Duration, uri: &str, row: Document) -> Result<InsertOneResult> {
+        let concern = WriteConcern::builder().w(Acknowledgment::Majority).w_timeout(deadline).build();
         rows(uri).await.insert_one(row).write_concern(concern).await
+    }
+
+    async fn insert(uri: &str, row: Document) -> Result<InsertOneResult> {
+        insert_within(PATIENCE, uri, row).await
     }
 
     /// What one member says about itself, by the way that clients take.
@@ -259,7 +263,8 @@ mod mongodb_replica_set {
         for follower in followers.clone() {
             set.stop_replication(follower).await;
         }
-        assert!(insert(&set.uri(), doc! { "_id": 1 }).await.is_err(), "there is no majority for it");
+        let alone = insert_within(MOMENT, &set.uri(), doc! { "_id": 1 }).await;
+        assert!(alone.is_err(), "there is no majority for it");
         for follower in followers.clone() {
             assert!(!has(&set.direct_uri(follower), doc! { "_id": 1 }).await);
             set.start_replication(follower).await;
