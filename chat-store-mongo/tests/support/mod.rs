@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use chat_core::port::{AccountStore, RoomStore};
 use chat_store_mongo::{MongoConfig, MongoStore};
 use chat_testkit::Harness;
 use chat_testkit::mongod::{FreshDatabase, shared};
+use chat_testkit::suite::{self, Case};
 use futures::TryStreamExt as _;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
@@ -87,7 +89,7 @@ pub(crate) async fn profile(database: &mongodb::Database) {
 ///
 /// # Panics
 /// If a command walked through a collection instead of using an index.
-pub(crate) async fn check_profile(database: &mongodb::Database) -> Vec<String> {
+pub(crate) async fn check_profile(database: &mongodb::Database) -> BTreeSet<String> {
     database.run_command(doc! { "profile": 0 }).await.expect("the server ends the profile");
     let profile = database.collection::<Document>("system.profile");
     let entries = profile.find(doc! {}).await.expect("the profile");
@@ -95,12 +97,34 @@ pub(crate) async fn check_profile(database: &mongodb::Database) -> Vec<String> {
     let walked = |entry: &&Document| mentions(entry, "COLLSCAN");
     let walks: Vec<_> = entries.iter().filter(walked).filter_map(|entry| entry.get("command")).collect();
     assert!(walks.is_empty(), "these commands use no index: {walks:#?}");
-    let mut seen: Vec<String> =
-        entries.iter().filter_map(|entry| entry.get_str("ns").ok()).map(str::to_owned).collect();
-    seen.sort_unstable();
-    seen.dedup();
-    let prefix = format!("{}.", database.name());
-    seen.into_iter().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect()
+    let names = entries.iter().filter_map(|entry| entry.get_str("ns").ok()?.split_once('.'));
+    names.map(|(_, collection)| collection.to_owned()).collect()
+}
+
+/// Runs every case of a suite, each on a database of its own, and answers the collections to which commands were seen.
+///
+/// # Panics
+/// If a command walked through a collection instead of using an index.
+pub(crate) fn seen_by_profile<S, F: Future<Output = S>>(
+    cases: &[Case<S>],
+    start: impl Fn(TestDatabase) -> F,
+) -> BTreeSet<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a test may start a runtime");
+    let mut seen = BTreeSet::new();
+    for case in cases {
+        let (database, beside) = runtime.block_on(async {
+            let database = TestDatabase::new().await;
+            // What happens while a database is laid out is not what is looked at.
+            drop(database.open().await);
+            let beside = database.beside().await;
+            profile(&beside).await;
+            (database, beside)
+        });
+        suite::run(cases, case.name, || start(database.clone()));
+        seen.extend(runtime.block_on(check_profile(&beside)));
+    }
+    seen
 }
 
 /// Whether this is the value of a field of a plan, at any depth.

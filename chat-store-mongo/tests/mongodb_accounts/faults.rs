@@ -1,0 +1,227 @@
+//! Commands that fail in the middle of a call, and replies that are lost after the command was executed.
+
+use chat_core::error::StoreError;
+use chat_core::port::{
+    AccountCreation, AccountStore, PasswordWrite, Revocation, Rotation, Session, SessionMatch, SessionTokens,
+    TokenHash,
+};
+use chat_store_mongo::{MongoConfig, MongoStore};
+use chat_testkit::mongod::Mongod;
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+
+use super::lossy::Lossy;
+use super::rows::{DAY, at, count, new_account, session, tokens, user};
+use crate::support::TestDatabase;
+
+const DATABASE: &str = "chat";
+
+/// A server of its own that does as it is told.
+struct Faulty {
+    server: Mongod,
+}
+
+impl Faulty {
+    async fn start() -> Self {
+        Self { server: Mongod::start().await }
+    }
+
+    async fn open(&self) -> MongoStore {
+        MongoStore::open(MongoConfig::new(self.server.uri(), DATABASE)).await.unwrap()
+    }
+
+    async fn beside(&self) -> mongodb::Database {
+        Client::with_uri_str(self.server.uri()).await.unwrap().database(DATABASE)
+    }
+
+    /// Lets the next `spared` commands pass and refuses all after them, as if the process had died there.
+    async fn die_after(&self, spared: i32) {
+        let mode = match spared {
+            0 => Bson::from("alwaysOn"),
+            _ => doc! { "skip": spared }.into(),
+        };
+        let commands = ["insert", "update", "delete", "find"].as_slice();
+        self.fail(mode, doc! { "failCommands": commands, "errorCode": 13 }).await;
+    }
+
+    async fn fail(&self, mode: Bson, data: Document) {
+        let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+        self.server.run_command(command).await.unwrap();
+    }
+
+    async fn mend(&self) {
+        let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
+        self.server.run_command(command).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_reply_is_lost_is_answered_as_done() {
+    let faulty = Faulty::start().await;
+    let way = Lossy::to(faulty.server.port()).await;
+    let store = MongoStore::open(MongoConfig::new(way.uri(), DATABASE)).await.unwrap();
+    let ann = new_account("Ann");
+    way.lose_a_reply();
+    assert_eq!(store.create_account(ann.clone()).await.unwrap(), AccountCreation::Created);
+    assert!(way.has_lost_it());
+
+    way.lose_a_reply();
+    assert_eq!(store.create_account(new_account("ann")).await.unwrap(), AccountCreation::NameTaken);
+    assert!(way.has_lost_it());
+    assert_eq!(store.all_accounts(None, 10).await.unwrap().len(), 1);
+
+    way.lose_a_reply();
+    let set = store.set_password(ann.user_id, &ann.password_hash, "$argon2id$2", PasswordWrite::Changed);
+    assert!(set.await.unwrap());
+    assert!(way.has_lost_it());
+
+    let old = session(ann.user_id, at(0));
+    way.lose_a_reply();
+    store.create_session(old.clone()).await.unwrap();
+    assert!(way.has_lost_it());
+
+    let new = tokens(at(60));
+    way.lose_a_reply();
+    let rotation = store.rotate_session(old.session_id, old.tokens.refresh, new).await.unwrap();
+    assert_eq!(rotation, Rotation::Done);
+    assert!(way.has_lost_it());
+    let current = Session { tokens: new, last_used_at: at(60), ..old.clone() };
+    assert_eq!(store.session_by_access(new.access).await.unwrap(), Some(current));
+
+    way.lose_a_reply();
+    let ended = store.end_sessions(vec![old.session_id], at(90)).await.unwrap();
+    let revocation = Revocation { session_id: old.session_id, user_id: ann.user_id, ended_at: at(90) };
+    assert_eq!(ended, [revocation]);
+    assert!(way.has_lost_it());
+    assert_eq!(store.revocations_since(at(0)).await.unwrap(), [revocation]);
+}
+
+/// A session with the refresh tokens that it had and when they were replaced.
+struct History {
+    current: Session,
+    replaced: Vec<(TokenHash, SessionTokens)>,
+}
+
+impl History {
+    async fn begin(store: &MongoStore, rotations: u64) -> Self {
+        let current = session(user(), at(0));
+        store.create_session(current.clone()).await.unwrap();
+        let mut history = Self { current, replaced: Vec::new() };
+        for number in 1..=rotations {
+            let new = tokens(at(number));
+            assert_eq!(history.rotate(store, new).await.unwrap(), Rotation::Done);
+            history.note(new);
+        }
+        history
+    }
+
+    async fn rotate(&self, store: &MongoStore, new: SessionTokens) -> Result<Rotation, StoreError> {
+        store.rotate_session(self.current.session_id, self.current.tokens.refresh, new).await
+    }
+
+    fn note(&mut self, new: SessionTokens) {
+        self.replaced.push((self.current.tokens.refresh, new));
+        self.current.tokens = new;
+        self.current.last_used_at = new.issued_at;
+    }
+
+    async fn check(&self, store: &MongoStore) {
+        let current = self.current.clone();
+        let found = store.session_by_refresh(current.tokens.refresh).await.unwrap();
+        assert_eq!(found, Some(SessionMatch::Current(current.clone())));
+        for (token, by) in &self.replaced {
+            let found = store.session_by_refresh(*token).await.unwrap();
+            let replaced_at = by.issued_at;
+            assert_eq!(found, Some(SessionMatch::Replaced { session: current.clone(), replaced_at }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_is_cut_off_loses_no_token() {
+    let faulty = Faulty::start().await;
+    let store = faulty.open().await;
+    let mut cut_off = 0;
+    // A session that was never rotated keeps nothing, the others keep what the rotation before replaced.
+    for rotations in 0..3 {
+        let mut history = History::begin(&store, rotations).await;
+        for spared in 0.. {
+            let new = tokens(at(100 + spared));
+            faulty.die_after(spared as i32).await;
+            let rotation = history.rotate(&store, new).await;
+            faulty.mend().await;
+            let reopened = faulty.open().await;
+            if rotation.is_ok() {
+                history.note(new);
+                history.check(&reopened).await;
+                break;
+            }
+            cut_off += 1;
+            history.check(&reopened).await;
+        }
+        let new = tokens(at(200));
+        assert_eq!(history.rotate(&store, new).await.unwrap(), Rotation::Done, "it goes on");
+        history.note(new);
+        history.check(&store).await;
+    }
+    assert_eq!(cut_off, 2 + 3 + 3, "after every command but the last");
+}
+
+#[tokio::test]
+async fn an_end_that_is_cut_off_has_happened_or_has_not() {
+    let faulty = Faulty::start().await;
+    let store = faulty.open().await;
+    for spared in 0..2 {
+        let session = session(user(), at(0));
+        store.create_session(session.clone()).await.unwrap();
+        faulty.die_after(spared).await;
+        store.end_sessions(vec![session.session_id], at(5)).await.unwrap_err();
+        faulty.mend().await;
+        let has_ended = spared == 1;
+        assert_eq!(store.was_ended(session.tokens.refresh).await.unwrap(), has_ended);
+        assert_eq!(store.session_by_access(session.tokens.access).await.unwrap().is_none(), has_ended);
+        let listed = async || {
+            let all = store.revocations_since(at(0)).await.unwrap();
+            all.iter().filter(|one| one.session_id == session.session_id).count()
+        };
+        assert_eq!(listed().await, usize::from(has_ended));
+        let again = store.end_sessions(vec![session.session_id], at(6)).await.unwrap();
+        assert_eq!(again.is_empty(), has_ended, "only what existed is answered");
+        assert_eq!(listed().await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_removal_that_is_cut_off_is_brought_to_its_end_by_the_next() {
+    let faulty = Faulty::start().await;
+    let (store, beside) = (faulty.open().await, faulty.beside().await);
+    let mut cut_off = 0;
+    for spared in 0.. {
+        History::begin(&store, 4).await;
+        let later = at(0).plus(DAY * 40);
+        faulty.die_after(spared).await;
+        let removal = store.remove_expired(later).await;
+        faulty.mend().await;
+        if removal.is_ok() {
+            break;
+        }
+        cut_off += 1;
+        store.remove_expired(later).await.unwrap();
+        assert_eq!((count(&beside, "sessions").await, count(&beside, "replaced_tokens").await), (0, 0));
+    }
+    assert!(cut_off >= 5, "{cut_off}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_stored_again_after_its_end_does_not_come_back() {
+    let test = TestDatabase::new().await;
+    let store = test.open().await;
+    let session = session(user(), at(0));
+    store.create_session(session.clone()).await.unwrap();
+    store.end_sessions(vec![session.session_id], at(5)).await.unwrap();
+    // As a late attempt of the first call would.
+    store.create_session(session.clone()).await.unwrap();
+    assert_eq!(store.session_by_access(session.tokens.access).await.unwrap(), None);
+    assert_eq!(store.sessions_of(session.user_id).await.unwrap(), []);
+    assert!(store.was_ended(session.tokens.access).await.unwrap());
+}
