@@ -242,7 +242,11 @@ impl Database {
         let (mut pause, longest) = PAUSES;
         let mut was_sent = false;
         loop {
-            self.admit(breaker)?;
+            match self.admit(breaker) {
+                // An earlier attempt may have been executed: that this one was not sent says nothing about it.
+                Err(_) if was_sent => return Err(CallError::Late),
+                admitted => admitted?,
+            }
             let left = deadline.saturating_sub(begin.elapsed());
             let raw = RawDocumentBuf::try_from(command)
                 .map_err(|error| CallError::Refused(mongodb::error::Error::custom(error.to_string())))?;

@@ -1,6 +1,8 @@
 //! Commands that fail in the middle of a call, and replies that are lost after the command was executed.
 
-use chat_core::error::StoreError;
+use std::time::Duration;
+
+use chat_core::error::{Retry, StoreError};
 use chat_core::port::{
     AccountCreation, AccountStore, PasswordWrite, Revocation, Rotation, Session, SessionMatch, SessionTokens,
     TokenHash,
@@ -9,12 +11,14 @@ use chat_store_mongo::{MongoConfig, MongoStore};
 use chat_testkit::mongod::Mongod;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
+use tokio::time::Instant;
 
 use super::lossy::Lossy;
 use super::rows::{DAY, at, count, new_account, session, tokens, user};
 use crate::support::TestDatabase;
 
 const DATABASE: &str = "chat";
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server of its own that does as it is told.
 struct Faulty {
@@ -42,6 +46,14 @@ impl Faulty {
         };
         let commands = ["insert", "update", "delete", "find"].as_slice();
         self.fail(mode, doc! { "failCommands": commands, "errorCode": 13 }).await;
+    }
+
+    /// Executes the next write, and says that it cannot wait for it to be durable.
+    async fn acknowledge_nothing_once(&self) {
+        let commands = ["insert", "update", "delete"].as_slice();
+        let error = doc! { "code": 64, "errmsg": "no majority" };
+        let data = doc! { "failCommands": commands, "writeConcernError": error };
+        self.fail(doc! { "times": 1 }.into(), data).await;
     }
 
     async fn fail(&self, mode: Bson, data: Document) {
@@ -94,6 +106,25 @@ async fn a_write_whose_reply_is_lost_is_answered_as_done() {
     assert_eq!(ended, [revocation]);
     assert!(way.has_lost_it());
     assert_eq!(store.revocations_since(at(0)).await.unwrap(), [revocation]);
+}
+
+#[tokio::test]
+async fn a_write_that_was_not_acknowledged_is_not_said_to_be_undone() {
+    let faulty = Faulty::start().await;
+    let store = faulty.open().await;
+    let ann = new_account("Ann");
+    faulty.acknowledge_nothing_once().await;
+    let error = store.create_account(ann.clone()).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::OutcomeUnknown, "{error:?}");
+    // Calls are refused for a moment.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match store.create_account(ann.clone()).await {
+            Ok(creation) => return assert_eq!(creation, AccountCreation::Created),
+            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// A session with the refresh tokens that it had and when they were replaced.
