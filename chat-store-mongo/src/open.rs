@@ -81,8 +81,10 @@ pub(crate) async fn open(config: &MongoConfig) -> Result<Opened, OpenError> {
 
 /// Creates all indexes that are not there. Harmless when they are.
 pub(crate) async fn create_indexes(database: &Database, indexes: &[Index]) -> Result<(), OpenError> {
-    for index in indexes {
-        let mut command = doc! { "createIndexes": index.collection, "indexes": [index.definition()] };
+    for of_collection in indexes.chunk_by(|one, other| one.collection == other.collection) {
+        let Some(first) = of_collection.first() else { continue };
+        let definitions: Vec<Document> = of_collection.iter().map(Index::definition).collect();
+        let mut command = doc! { "createIndexes": first.collection, "indexes": definitions };
         command.insert("writeConcern", database.write_concern(INDEX_BUILD));
         acknowledged(&ask_within(database, command, INDEX_BUILD).await?)?;
     }
