@@ -22,6 +22,9 @@ mod history;
 mod lane;
 mod lists;
 mod member;
+mod membership;
+mod messages;
+mod moment;
 mod open;
 mod projection;
 mod query;
@@ -30,7 +33,9 @@ mod revocation;
 mod room_store;
 mod row;
 mod schema;
+mod search;
 mod session;
+mod unread;
 
 use std::sync::Arc;
 

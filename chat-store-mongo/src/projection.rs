@@ -114,13 +114,35 @@ pub(crate) async fn events_after(
     id: ConversationId,
     after: Seq,
 ) -> Result<Vec<Entry>, StoreError> {
+    let find = find_events(id, (after, Seq::MAX), EVENTS);
+    database.rows(find).await?.iter().map(read_entry).collect()
+}
+
+/// Whether there is an event above one entry and up to another.
+pub(crate) async fn has_event(
+    database: &Database,
+    id: ConversationId,
+    (after, upto): (Seq, Seq),
+) -> Result<bool, StoreError> {
+    if after >= upto {
+        return Ok(false);
+    }
+    let mut find = find_events(id, (after, upto), 1);
+    // What the index holds is enough.
+    find.insert("projection", doc! { "_id": 0, "seq": 1 });
+    Ok(database.row(find).await?.is_some())
+}
+
+fn find_events(id: ConversationId, (after, upto): (Seq, Seq), limit: usize) -> Document {
     let filter = doc! {
         "event": true,
         "conversation": object_id(id.as_bytes()),
-        "seq": { "$gt": stored_number(after.get()) },
+        "seq": { "$gt": stored_number(after.get()), "$lte": stored_number(upto.get()) },
     };
-    let find = find_page(MESSAGES, filter, doc! { "seq": 1 }, EVENTS);
-    database.rows(find).await?.iter().map(read_entry).collect()
+    let mut find = find_page(MESSAGES, filter, doc! { "seq": 1 }, limit);
+    // A planner that has seen logs of events alone may take the other index, and read all messages.
+    find.insert("hint", "events");
+    find
 }
 
 /// Marks that this user may be about to become a member.

@@ -9,7 +9,7 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
-use crate::{MongoStore, creation, discovery, history, lists, projection};
+use crate::{MongoStore, creation, discovery, history, lists, membership, messages, projection};
 
 #[async_trait]
 impl RoomStore for MongoStore {
@@ -52,11 +52,11 @@ impl RoomStore for MongoStore {
         conversation: ConversationId,
         query: MessageQuery,
     ) -> Result<MessagePage, StoreError> {
-        history::messages(self.database(), conversation, query).await
+        messages::messages(self.database(), conversation, query).await
     }
 
     async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError> {
-        lists::member(self.database(), conversation, user).await
+        membership::member(self.database(), conversation, user).await
     }
 
     async fn members(
@@ -65,7 +65,7 @@ impl RoomStore for MongoStore {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<Member>, StoreError> {
-        lists::members(self.database(), conversation, after, limit).await
+        membership::members(self.database(), conversation, after, limit).await
     }
 
     async fn my_conversations(
@@ -94,7 +94,7 @@ impl RoomStore for MongoStore {
     }
 
     async fn room_count(&self, user: UserId) -> Result<u32, StoreError> {
-        lists::room_count(self.database(), user).await
+        membership::room_count(self.database(), user).await
     }
 
     async fn discover(&self, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {
@@ -107,10 +107,10 @@ impl RoomStore for MongoStore {
         user: UserId,
         seq: Seq,
     ) -> Result<Option<Seq>, StoreError> {
-        lists::mark_read(self.database(), conversation, user, seq).await
+        membership::mark_read(self.database(), conversation, user, seq).await
     }
 
     async fn sharing(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {
-        lists::sharing(self.database(), user, others).await
+        membership::sharing(self.database(), user, others).await
     }
 }
