@@ -59,6 +59,11 @@ struct Common {
     /// Bytes of each message's content.
     #[arg(long, default_value_t = 100, value_parser = value_parser!(u64).range(16..=8_192), global = true)]
     bytes: u64,
+    /// Messages a second of all senders together, sent at their times whether or not earlier ones are acknowledged, as
+    /// far as unfinished ones are allowed; times then count from when a message was due. Without it each sender
+    /// sends the next as soon as it may.
+    #[arg(long, value_parser = value_parser!(u32).range(1..=10_000_000), global = true)]
+    rate: Option<u32>,
     /// Process id of the server on this host, to report its CPU time and memory.
     #[arg(long, global = true)]
     server_pid: Option<u32>,
@@ -91,6 +96,18 @@ enum Scenario {
         senders: u32,
         /// Unfinished messages of each sender.
         #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..=256))]
+        window: u32,
+    },
+    /// Several rooms: senders are spread over them, and each receives what is sent in its room.
+    Rooms {
+        /// Rooms.
+        #[arg(long, default_value_t = 100, value_parser = value_parser!(u32).range(1..=5_000))]
+        rooms: u32,
+        /// Senders in all rooms together.
+        #[arg(long, default_value_t = 256, value_parser = value_parser!(u32).range(1..=10_000))]
+        senders: u32,
+        /// Unfinished messages of each sender.
+        #[arg(long, default_value_t = 1, value_parser = value_parser!(u32).range(1..=256))]
         window: u32,
     },
     /// Signed-in connections on which nothing happens: what each costs the server.
@@ -138,12 +155,13 @@ fn measure(options: Options) -> anyhow::Result<Report> {
 /// # Errors
 /// A message was lost, came twice or out of order; the server refused or closed; it cannot be reached.
 pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
-    let Common { url, seconds, bytes, server_pid, allow_remote, .. } = options.common;
+    let Common { url, seconds, bytes, rate, server_pid, allow_remote, .. } = options.common;
     let target = Target::find(&url, allow_remote).await?;
     let load = scenario::Load {
         target,
         lasts: Duration::from_secs(seconds),
         content_bytes: usize::try_from(bytes)?,
+        rate,
         server: server_pid.map(process::Process::new),
     };
     match options.scenario {
@@ -152,6 +170,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
             anyhow::ensure!(senders <= members, "senders are members: there cannot be more of them");
             load.fanout(members, senders, window).await
         }
+        Scenario::Rooms { rooms, senders, window } => load.rooms(rooms, senders, window).await,
         Scenario::Idle { connections, rooms, per_user } => load.idle(connections, rooms, per_user).await,
     }
 }

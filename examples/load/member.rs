@@ -58,6 +58,15 @@ impl Measure {
     }
 }
 
+/// When a sender sends, if not as soon as it may.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// When the next message is due.
+    pub(crate) next: Instant,
+    /// How long after it the one after that is.
+    pub(crate) every: Duration,
+}
+
 /// A member of a conversation under load.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -82,6 +91,9 @@ struct Sending {
     /// Slots that wait for the end of the pause.
     waiting: Vec<Waiting>,
     resumes: Option<Instant>,
+    pace: Option<Pace>,
+    /// Slots that wait for the next message to be due.
+    free: Vec<usize>,
 }
 
 /// One unfinished message. Its index is the `request_id`.
@@ -112,9 +124,19 @@ impl Member {
             acknowledged: Acknowledged::default(),
             waiting: Vec::new(),
             resumes: None,
+            pace: None,
+            free: Vec::new(),
         });
         let order = Order::behind(place.base);
         Self { measure, place, order, sending, outgoing: Vec::new() }
+    }
+
+    /// Sends at its times, if it sends.
+    pub(crate) fn at_pace(mut self, pace: Pace) -> Self {
+        if let Some(sending) = &mut self.sending {
+            sending.pace = Some(pace);
+        }
+        self
     }
 
     /// Takes part until everything is delivered; answers how many messages were.
@@ -133,6 +155,7 @@ impl Member {
                 return Ok(self.order.last() - self.place.base);
             }
             let resumes = self.sending.as_ref().and_then(|sending| sending.resumes);
+            let due = self.sending.as_ref().and_then(Sending::due);
             tokio::select! {
                 frame = connection.next() => {
                     self.take(&frame?)?;
@@ -141,6 +164,7 @@ impl Member {
                     }
                 }
                 () = sleep_until(resumes.unwrap_or(self.measure.ends)), if resumes.is_some() => self.resume(),
+                () = sleep_until(due.unwrap_or(self.measure.ends)), if due.is_some() => self.send_due(),
                 () = self.place.finished(), if head.is_none() => {}
             }
         }
@@ -196,11 +220,35 @@ impl Member {
         Ok(())
     }
 
+    /// Sends what is due, as long as slots are free.
+    fn send_due(&mut self) {
+        let now = Instant::now();
+        while let Some(sending) = &mut self.sending
+            && let (Some(pace), None) = (&mut sending.pace, sending.resumes)
+            && (pace.next <= now || pace.next >= self.measure.ends)
+            && let Some(slot) = sending.free.pop()
+        {
+            if pace.next >= self.measure.ends {
+                sending.live -= 1;
+                continue;
+            }
+            let due_micros = pace.next.saturating_duration_since(self.measure.begins).as_micros();
+            pace.next += pace.every;
+            let sent_at_micros = u64::try_from(due_micros).unwrap_or(u64::MAX);
+            sending.slots[slot] = Slot { message: sending.sent, sent_at_micros };
+            sending.sent += 1;
+            self.send(slot);
+        }
+    }
+
     /// Sends the next message in `slot`, which is free; during a pause later, after the end never.
     fn next_message(&mut self, slot: usize) {
         let (now, now_micros) = (Instant::now(), self.measure.micros());
         let Some(sending) = &mut self.sending else { return };
-        if now >= self.measure.ends {
+        if sending.pace.is_some() && sending.resumes.is_none() {
+            sending.free.push(slot);
+            self.send_due();
+        } else if now >= self.measure.ends {
             sending.live -= 1;
         } else if sending.resumes.is_some() {
             sending.waiting.push(Waiting::Next(slot));
@@ -230,6 +278,14 @@ impl Member {
                 Waiting::Next(slot) => self.next_message(slot),
             }
         }
+    }
+}
+
+impl Sending {
+    /// When something is to be done about the next message; never without a pace, or while all slots are taken.
+    fn due(&self) -> Option<Instant> {
+        let pace = self.pace.filter(|_| !self.free.is_empty() && self.resumes.is_none())?;
+        Some(pace.next)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::account::{Account, text};
 use super::connection::{Connection, Target};
-use super::member::{Latencies, Measure, Member};
+use super::member::{Latencies, Measure, Member, Pace};
 use super::order::Place;
 use super::process::{Process, Usage};
 use super::report::{Cost, Percentiles, Report};
@@ -30,6 +30,8 @@ pub(crate) struct Load {
     pub(crate) target: Target,
     pub(crate) lasts: Duration,
     pub(crate) content_bytes: usize,
+    /// Messages a second of all senders; without it each sends as soon as it may.
+    pub(crate) rate: Option<u32>,
     /// The server's process, if it is known.
     pub(crate) server: Option<Process>,
 }
@@ -83,6 +85,31 @@ impl Load {
         self.measure(title, parts, vec![Arc::clone(&place)]).await
     }
 
+    /// `rooms` rooms, over which `senders` are spread.
+    pub(crate) async fn rooms(&self, rooms: u32, senders: u32, window: u32) -> anyhow::Result<Report> {
+        let accounts = Account::register(&self.target, senders).await?;
+        let (mut parts, mut places) = (Vec::new(), Vec::new());
+        // Who sends in the same room stands together.
+        for members in accounts.chunks(senders.div_ceil(rooms) as usize) {
+            let room = Account::room(&self.target, members).await?;
+            let mut connections = Account::connect_all(&self.target, members).await?;
+            let first = connections.first_mut().context("a room has members")?;
+            let request = format!(r#"{{"action":"send_room_message","room_id":"{room}""#);
+            let place = Arc::new(place(first, request, u32::try_from(members.len())?).await?);
+            let numbered = connections.into_iter().zip(0..);
+            parts.extend(numbered.map(|(connection, number)| Part {
+                connection,
+                place: Arc::clone(&place),
+                number,
+                window,
+            }));
+            places.push(place);
+        }
+        let title =
+            format!("rooms: {senders} senders in {} rooms, {window} unfinished messages each", places.len());
+        self.measure(title, parts, places).await
+    }
+
     /// Puts the load on and waits until everything is delivered.
     async fn measure(
         &self,
@@ -101,9 +128,15 @@ impl Load {
             acknowledgements: Latencies::new()?,
             deliveries: Latencies::new()?,
         });
+        let mut paces = self.paces(parts.iter().filter(|part| part.window > 0).count(), begins);
         let mut members = JoinSet::new();
         for Part { connection, place, number, window } in parts {
-            let member = Member::new(Arc::clone(&measure), place, number, window);
+            let mut member = Member::new(Arc::clone(&measure), place, number, window);
+            if window > 0
+                && let Some(pace) = paces.next()
+            {
+                member = member.at_pace(pace);
+            }
             members.spawn(member.run(connection));
         }
         let mut deliveries = 0;
@@ -118,6 +151,10 @@ impl Load {
         if acknowledged == 0 {
             bail!("not a single message was acknowledged");
         }
+        let title = match self.rate {
+            Some(rate) => format!("{title}, {rate} messages/s"),
+            None => title,
+        };
         Ok(Report {
             title,
             took,
@@ -129,6 +166,15 @@ impl Load {
             server: self.cost(before)?,
             own_cpu: Process::own().usage()?.cpu - own_before.cpu,
             idle_connections: 0,
+        })
+    }
+
+    /// When each of so many senders sends; nothing without a rate.
+    fn paces(&self, senders: usize, begins: Instant) -> impl Iterator<Item = Pace> + use<> {
+        let count = u32::try_from(senders).unwrap_or(u32::MAX);
+        let between = self.rate.map(|rate| Duration::from_secs(1) / rate);
+        between.into_iter().flat_map(move |between| {
+            (0..count).map(move |place| Pace { next: begins + between * place, every: between * count })
         })
     }
 

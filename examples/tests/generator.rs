@@ -53,6 +53,24 @@ async fn a_room_is_flooded_for_a_second_and_every_member_gets_every_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn senders_are_spread_over_rooms_and_hear_their_own_room_only() {
+    let server = server(UNLIMITED).await;
+    let report = load(&server.url(), "rooms --rooms 3 --senders 6 --window 2").await.unwrap();
+    assert!(report.acknowledged > 0);
+    assert_eq!(report.deliveries, report.acknowledged * 2);
+    let report = load(&server.url(), "rooms --rooms 4 --senders 2").await.unwrap();
+    assert_eq!(report.deliveries, report.acknowledged, "nobody else is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_sent_at_the_rate_that_was_asked_for() {
+    let server = server(UNLIMITED).await;
+    let report = load(&server.url(), "fanout --members 4 --senders 4 --window 8 --rate 200").await.unwrap();
+    assert_eq!(report.acknowledged, 200, "as many as are due in a second");
+    assert!(report.to_string().contains("200 messages/s"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_are_counted_and_cost_memory() {
     let server = server(UNLIMITED).await;
     let report = load(&server.url(), "idle --connections 45 --rooms 2").await.unwrap();
