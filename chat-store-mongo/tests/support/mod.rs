@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "every test program uses a part of this")]
 
 use std::collections::BTreeSet;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use async_trait::async_trait;
 use chat_core::port::{AccountStore, RoomStore};
@@ -18,6 +20,8 @@ use mongodb::bson::{Bson, Document, doc};
 
 /// Room for what a profiler writes about one case. Servers begin with too little, and then forget the oldest.
 const PROFILE_BYTES: i64 = 64 * 1024 * 1024;
+/// Cases that are run beside each other while the server profiles.
+const CASES_AT_ONCE: usize = 6;
 
 /// A store on a database of its own; starting it again opens the same database again.
 #[derive(Debug, Clone, Default)]
@@ -106,6 +110,22 @@ pub(crate) async fn check_profile(database: &mongodb::Database) -> BTreeSet<Stri
 /// # Panics
 /// If a command walked through a collection instead of using an index.
 pub(crate) fn seen_by_profile<S, F: Future<Output = S>>(
+    cases: &[Case<S>],
+    start: impl Fn(TestDatabase) -> F + Sync,
+) -> BTreeSet<String> {
+    let start = &start;
+    // Cases wait for the disk most of the time.
+    let part = cases.len().div_ceil(CASES_AT_ONCE).max(1);
+    thread::scope(|scope| {
+        let profiled = |cases| scope.spawn(move || profiled(cases, start));
+        let threads: Vec<_> = cases.chunks(part).map(profiled).collect();
+        let seen =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        seen.flatten().collect()
+    })
+}
+
+fn profiled<S, F: Future<Output = S>>(
     cases: &[Case<S>],
     start: impl Fn(TestDatabase) -> F,
 ) -> BTreeSet<String> {
