@@ -23,6 +23,10 @@ pub(crate) enum Command {
     Settings,
     /// Write a copy of the embedded store to this file.
     Backup(PathBuf),
+    /// Write everything in the store to this archive; `-` is standard output.
+    Export(PathBuf),
+    /// Put this archive into the store; `-` is standard input.
+    Import(PathBuf),
     /// Disable or enable the account with this name.
     User {
         /// The name as a person types it.
@@ -75,9 +79,9 @@ pub(crate) fn read(
 
 fn chosen(matches: &ArgMatches) -> Command {
     match matches.subcommand() {
-        Some(("backup", matches)) => {
-            Command::Backup(matches.get_one::<PathBuf>("file").cloned().unwrap_or_default())
-        }
+        Some(("backup", matches)) => Command::Backup(file(matches)),
+        Some(("export", matches)) => Command::Export(file(matches)),
+        Some(("import", matches)) => Command::Import(file(matches)),
         Some(("user", matches)) => Command::User {
             name: matches.get_one::<String>("name").cloned().unwrap_or_default(),
             disabled: matches.get_one::<String>("what").is_some_and(|what| what == "disable"),
@@ -86,6 +90,11 @@ fn chosen(matches: &ArgMatches) -> Command {
         _ if matches.get_flag("check-config") => Command::CheckConfig,
         _ => Command::Serve,
     }
+}
+
+/// The file that a command is about.
+fn file(matches: &ArgMatches) -> PathBuf {
+    matches.get_one::<PathBuf>("file").cloned().unwrap_or_default()
 }
 
 /// The key that a flag sets, and its text.
@@ -128,15 +137,23 @@ fn command() -> clap::Command {
         .subcommand(
             clap::Command::new("backup")
                 .about("Copy the embedded store to a new file, also while the server runs")
-                .arg(
-                    Arg::new("file")
-                        .value_name("FILE")
-                        .required(true)
-                        .value_parser(value_parser!(PathBuf))
-                        .help("The file to write; it must not exist"),
-                ),
+                .arg(file_arg("The file to write; it must not exist")),
+        )
+        .subcommand(
+            clap::Command::new("export")
+                .about("Write everything but sessions to an archive, from which any store can be filled")
+                .arg(file_arg("The file to write; it must not exist. - is standard output")),
+        )
+        .subcommand(
+            clap::Command::new("import")
+                .about("Fill an empty store from an archive; the server must not run")
+                .arg(file_arg("The archive that export has written. - is standard input")),
         )
         .subcommand(clap::Command::new("settings").about("Print all settings as Markdown").hide(true))
+}
+
+fn file_arg(help: &'static str) -> Arg {
+    Arg::new("file").value_name("FILE").required(true).value_parser(value_parser!(PathBuf)).help(help)
 }
 
 fn flag(setting: &'static Setting) -> Arg {
@@ -194,6 +211,8 @@ mod tests {
         assert_eq!(parse("").unwrap().command, Command::Serve);
         assert_eq!(parse("--check-config").unwrap().command, Command::CheckConfig);
         assert_eq!(parse("backup to.db").unwrap().command, Command::Backup("to.db".into()));
+        assert_eq!(parse("export -").unwrap().command, Command::Export("-".into()));
+        assert_eq!(parse("import a.jsonl").unwrap().command, Command::Import("a.jsonl".into()));
         let user = parse("user disable 张三 --data-dir elsewhere").unwrap();
         assert_eq!(user.command, Command::User { name: "张三".to_owned(), disabled: true });
         assert_eq!(user.given.flags, [("data_dir".to_owned(), "elsewhere".to_owned())]);

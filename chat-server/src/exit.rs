@@ -14,6 +14,8 @@ pub(crate) enum Code {
     Usage = 64,
     /// What is stored is damaged, or was written by a newer version.
     DataError = 65,
+    /// The file to read is not there, or cannot be read.
+    NoInput = 66,
     /// There is no such user.
     NoUser = 67,
     /// An address cannot be bound.

@@ -3,6 +3,7 @@
 //! Only this program reads files, the environment and signals; what a chat is, is
 //! the engine's business.
 
+mod archive;
 mod cli;
 mod config;
 mod exit;
@@ -41,6 +42,8 @@ fn run(Invocation { command, given }: Invocation) -> Result<(), Failure> {
     match command {
         Command::Settings | Command::CheckConfig => exit::print(&config::effective(&settings)),
         Command::Backup(file) => runtime.block_on(tool::backup(&settings.config, file)),
+        Command::Export(file) => runtime.block_on(archive::export(&settings.config, &file)),
+        Command::Import(file) => runtime.block_on(archive::import(&settings.config, &file)),
         Command::User { name, disabled } => runtime.block_on(tool::user(&settings.config, &name, disabled)),
         Command::Serve => runtime.block_on(serve(settings.config)),
     }

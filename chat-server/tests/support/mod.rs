@@ -16,6 +16,7 @@
     reason = "shared by test programs; each uses its own part"
 )]
 
+pub mod archives;
 pub mod people;
 pub mod replica;
 pub mod traffic;
