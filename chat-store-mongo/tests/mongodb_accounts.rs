@@ -21,12 +21,6 @@ mod mongodb_accounts {
 
     chat_testkit::account_store_tests!(TestDatabase::default());
 
-    mod replica_set {
-        use super::TestDatabase;
-
-        chat_testkit::account_store_tests!(TestDatabase::on_replica_set());
-    }
-
     #[test]
     fn random_calls_about_accounts_are_answered_as_by_the_memory_store() {
         model::run_accounts(TestDatabase::default, Effort { sequences: 20, ..Effort::default() });

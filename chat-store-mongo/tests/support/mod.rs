@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chat_core::port::{AccountStore, RoomStore};
 use chat_store_mongo::{MongoConfig, MongoStore};
 use chat_testkit::Harness;
-use chat_testkit::mongod::{FreshDatabase, shared, shared_replica_set};
+use chat_testkit::mongod::{FreshDatabase, shared};
 use chat_testkit::suite::{self, Case};
 use futures::TryStreamExt as _;
 use mongodb::Client;
@@ -26,29 +26,13 @@ const CASES_AT_ONCE: usize = 6;
 /// A store on a database of its own; starting it again opens the same database again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TestDatabase {
-    is_replicated: bool,
     fresh: Option<Arc<FreshDatabase>>,
 }
 
 impl TestDatabase {
     /// A new and empty database.
     pub(crate) async fn new() -> Self {
-        let mut new = Self::default();
-        new.create().await;
-        new
-    }
-
-    /// One on the replica set that the test program shares, once it is started.
-    pub(crate) fn on_replica_set() -> Self {
-        Self { is_replicated: true, fresh: None }
-    }
-
-    async fn create(&mut self) {
-        let fresh = match self.is_replicated {
-            true => shared_replica_set().await.fresh_database(),
-            false => shared().await.fresh_database(),
-        };
-        self.fresh = Some(Arc::new(fresh));
+        Self { fresh: Some(Arc::new(shared().await.fresh_database())) }
     }
 
     /// Opens the database; the first time, this makes it one.
@@ -70,7 +54,7 @@ impl TestDatabase {
 
     async fn started(&mut self) -> Arc<MongoStore> {
         if self.fresh.is_none() {
-            self.create().await;
+            *self = Self::new().await;
         }
         Arc::new(self.open().await)
     }
