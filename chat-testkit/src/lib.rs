@@ -49,7 +49,8 @@
 //!
 //! # Where does a test get a MongoDB?
 //!
-//! The feature `mongod` brings `mongod`: servers that belong to the test.
+//! The feature `mongod` brings `mongod`: servers that belong to the test; and `php_database`: what an older system
+//! leaves to be taken over.
 
 pub mod account_store;
 pub mod auth;
@@ -60,6 +61,8 @@ pub mod harness;
 pub mod model;
 #[cfg(feature = "mongod")]
 pub mod mongod;
+#[cfg(feature = "mongod")]
+pub mod php_database;
 pub mod presence_hub;
 pub mod room_store;
 pub mod suite;
