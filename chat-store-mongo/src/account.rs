@@ -221,7 +221,7 @@ fn read_account(fields: &Document) -> Result<Account, StoreError> {
     })
 }
 
-fn read_stored_account(fields: &Document) -> Result<StoredAccount, StoreError> {
+pub(crate) fn read_stored_account(fields: &Document) -> Result<StoredAccount, StoreError> {
     let row = Row::new(USERS, fields);
     let account = read_account(fields)?;
     let username = UsernameKeys {

@@ -35,6 +35,7 @@ mod row;
 mod schema;
 mod search;
 mod session;
+pub mod takeover;
 mod unread;
 
 use std::sync::Arc;

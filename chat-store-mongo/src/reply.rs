@@ -25,6 +25,11 @@ impl RowError {
         self.code == DUPLICATE_KEY
     }
 
+    /// The server's code.
+    pub(crate) fn code(&self) -> i32 {
+        self.code
+    }
+
     /// The error that a row of this collection cannot be written. Without the server's words: they may quote the row.
     pub(crate) fn refused(&self, collection: &str) -> StoreError {
         StoreError::corrupt(format!("MongoDB refuses a row of {collection} (code {})", self.code))

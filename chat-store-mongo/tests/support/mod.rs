@@ -48,6 +48,11 @@ impl TestDatabase {
         client.database(fresh.name())
     }
 
+    /// Where it is.
+    pub(crate) fn config(&self) -> MongoConfig {
+        MongoConfig::new(self.fresh().uri(), self.fresh().name())
+    }
+
     fn fresh(&self) -> &FreshDatabase {
         self.fresh.as_ref().expect("it was started")
     }

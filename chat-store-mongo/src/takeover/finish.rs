@@ -1,0 +1,148 @@
+//! Clears away what only going back needs: fields of the older system, values that were replaced, rows of chats that
+//! were merged. Messages without a place go only if that is wanted.
+//!
+//! Every step can be repeated, so an interruption needs nothing but another run.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use super::change::before;
+use super::chat::{FROM_MESSAGES, MERGED_INTO};
+use super::link::{BY_ID, Link, Scan};
+use super::message::UNPLACED;
+use super::report::{Observer, Phase, Progress, TakeoverError};
+use super::work::FINDINGS;
+use crate::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
+
+/// What becomes of messages without a place, and of private chats that are no conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unplaced {
+    /// They stay in the database, where nobody sees them.
+    Keep,
+    /// They are removed for ever.
+    Discard,
+}
+
+/// What was cleared away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Finished {
+    /// Rows from which fields were removed.
+    pub rows: u64,
+    /// Rows of private chats that are no conversation of their own and are removed.
+    pub chats: u64,
+    /// Messages without a place that are removed.
+    pub discarded: u64,
+    /// Messages without a place that stay.
+    pub kept: u64,
+}
+
+/// Fields of the older system that nothing reads any more, and those of values that were replaced.
+fn old_fields(collection: &str) -> Vec<String> {
+    let (plain, replaced): (&[&str], &[&str]) = match collection {
+        USERS => (
+            &["password", "token", "status"],
+            &["username", "email", "created_at", "last_login", "display_name", "disabled", "password"],
+        ),
+        ROOMS => (&["participants"], &["name", "topic", "creator_id", "created_at"]),
+        CHATS => (&[FROM_MESSAGES], &["user1_id", "user2_id", "created_at"]),
+        _ => (&["split_of", "part"], &["sender_id", "content", "timestamp", "type", "event", "client_id"]),
+    };
+    let plain = plain.iter().map(|field| (*field).to_owned());
+    plain.chain(replaced.iter().map(|field| before(field))).collect()
+}
+
+/// Clears everything away.
+pub(super) async fn finish(
+    link: &Link,
+    unplaced: Unplaced,
+    observer: &mut dyn Observer,
+) -> Result<Finished, TakeoverError> {
+    let mut finished = Finished::default();
+    let tell = |observer: &mut dyn Observer, done, total| {
+        observer.progress(Progress { phase: Phase::Done, done, total })
+    };
+    let mut total = 0;
+    for collection in [USERS, ROOMS, CHATS, MESSAGES] {
+        total += link.roughly(collection).await?;
+    }
+    let mut done = 0;
+    for collection in [USERS, ROOMS, CHATS, MESSAGES] {
+        let old = old_fields(collection);
+        let mut fields: Document = old.iter().map(|field| (field.clone(), Bson::Int32(1))).collect();
+        fields.insert(UNPLACED, 1);
+        let mut scan = Scan::new(link, collection, BY_ID, fields);
+        loop {
+            let rows = scan.next().await?;
+            if rows.is_empty() {
+                break;
+            }
+            done += rows.len() as u64;
+            let is_old = |row: &&Document| old.iter().any(|field| row.contains_key(field));
+            // What has no place stays as it was written.
+            let placed = rows.iter().filter(|row| !row.contains_key(UNPLACED)).filter(is_old);
+            let ids: Vec<Bson> = placed.filter_map(|row| row.get("_id").cloned()).collect();
+            finished.rows += ids.len() as u64;
+            clear(link, collection, ids, &old).await?;
+            tell(observer, done, total)?;
+        }
+    }
+    finished.chats = remove(link, CHATS, doc! { MERGED_INTO: { "$type": "objectId" } }).await?;
+    let without_a_place = doc! { "conversation": null, UNPLACED: { "$exists": true } };
+    match unplaced {
+        Unplaced::Discard => {
+            finished.discarded = remove(link, MESSAGES, without_a_place).await?;
+            finished.chats += remove(link, CHATS, doc! { MERGED_INTO: { "$exists": true } }).await?;
+        }
+        Unplaced::Keep => {
+            let count = link.ask(doc! { "count": MESSAGES, "query": without_a_place }).await?;
+            finished.kept = crate::reply::number(&count, "n").unsigned_abs();
+        }
+    }
+    // Without findings there is nothing to go back to.
+    remove(link, FINDINGS, doc! {}).await?;
+    remove(link, META, doc! { "_id": MIGRATION_ROW }).await?;
+    Ok(finished)
+}
+
+/// Removes fields from rows. A password that nobody has used since is moved to where it counts.
+async fn clear(
+    link: &Link,
+    collection: &'static str,
+    ids: Vec<Bson>,
+    fields: &[String],
+) -> Result<(), TakeoverError> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut updates = Vec::new();
+    let rows = doc! { "_id": { "$in": ids } };
+    if collection == USERS {
+        let mut unused = rows.clone();
+        unused.extend(doc! { "password_hash": null, "password": { "$exists": true } });
+        updates
+            .push(doc! { "q": unused, "u": { "$rename": { "password": "password_hash" } }, "multi": true });
+    }
+    let unset: Document = fields.iter().map(|field| (field.clone(), Bson::String(String::new()))).collect();
+    updates.push(doc! { "q": rows, "u": { "$unset": unset }, "multi": true });
+    let reply = link.write(doc! { "update": collection, "updates": updates }).await?;
+    match reply.row_error {
+        None => Ok(()),
+        Some(error) => Err(TakeoverError::Row { collection, id: "(several)".to_owned(), code: error.code() }),
+    }
+}
+
+async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, TakeoverError> {
+    let reply = link.write(doc! { "delete": collection, "deletes": [{ "q": query, "limit": 0 }] }).await?;
+    Ok(reply.matched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_aside_is_known_by_its_name() {
+        assert!(old_fields(USERS).contains(&before("password")));
+        assert!(!old_fields(MESSAGES).contains(&"room_id".to_owned()));
+    }
+}

@@ -1,0 +1,188 @@
+//! What is in the way of a take-over: indexes of the older system that would remove rows or refuse them, which are
+//! dropped, and what no rule covers, for which the take-over is refused before anything is written.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use super::link::Link;
+use super::report::{FindingKind, TakeoverError};
+use super::work::{FINDINGS, Work};
+use crate::schema::{
+    CHATS, INDEXES, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
+};
+
+/// The collections that are taken over.
+pub(super) const TAKEN_OVER: [&str; 4] = [USERS, ROOMS, CHATS, MESSAGES];
+/// Those that the older system does not have.
+const OURS: [&str; 5] = [MEMBERS, SESSIONS, REPLACED_TOKENS, META, FINDINGS];
+
+/// Everything that no rule covers.
+pub(super) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError> {
+    let mut found = Vec::new();
+    for collection in [USERS, ROOMS, CHATS] {
+        let filter = doc! { "_id": { "$not": { "$type": "objectId" } } };
+        let count = link.ask(doc! { "count": collection, "query": filter }).await?;
+        match crate::reply::number(&count, "n") {
+            0 => {}
+            count => found.push(format!(
+                "{count} rows of {collection} have an _id that is no ObjectId, and an _id cannot be changed; \
+                 copy them to rows that have one, and remove them"
+            )),
+        }
+    }
+    for collection in OURS {
+        let filter = doc! { "_id": { "$ne": MIGRATION_ROW } };
+        let find = doc! { "find": collection, "filter": filter, "limit": 1, "singleBatch": true };
+        if !link.rows(find).await?.is_empty() {
+            found.push(format!(
+                "the collection {collection} has rows of another program, and its name is needed; rename it"
+            ));
+        }
+    }
+    for collection in collections(link).await? {
+        let name = collection.get_str("name").unwrap_or_default().to_owned();
+        let options = collection.get_document("options").cloned().unwrap_or_default();
+        if !TAKEN_OVER.contains(&name.as_str()) && !OURS.contains(&name.as_str()) {
+            continue;
+        }
+        if collection.get_str("type").is_ok_and(|kind| kind != "collection") {
+            found.push(format!("{name} is no ordinary collection; replace it by one with the same rows"));
+        }
+        if options.get_bool("capped").unwrap_or(false) {
+            found.push(format!(
+                "the collection {name} is capped and forgets rows; copy it to one that is not"
+            ));
+        }
+        if options.get_document("validator").is_ok_and(|validator| !validator.is_empty()) {
+            found.push(format!(
+                "the collection {name} has a validator, which would refuse new rows; remove it: \
+                 db.runCommand({{collMod: {name:?}, validator: {{}}}})"
+            ));
+        }
+    }
+    Ok(found)
+}
+
+async fn collections(link: &Link) -> Result<Vec<Document>, TakeoverError> {
+    // Databases with more collections have them for other programs.
+    let names: Vec<&str> = TAKEN_OVER.into_iter().chain(OURS).collect();
+    let filter = doc! { "name": { "$in": names } };
+    link.rows(doc! { "listCollections": 1, "filter": filter, "cursor": { "batchSize": 100 } }).await
+}
+
+/// Drops indexes that are in the way, or tells that it would.
+pub(super) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    work.tell(0, TAKEN_OVER.len() as u64)?;
+    // What an earlier attempt has found it finds again, but for indexes that it has dropped.
+    let delete = doc! { "q": { "_id.kind": { "$ne": FindingKind::IndexDropped.index() } }, "limit": 0 };
+    work.write(doc! { "delete": FINDINGS, "deletes": [delete] }).await?;
+    let existing: Vec<String> = collections(&work.link)
+        .await?
+        .iter()
+        .filter_map(|collection| collection.get_str("name").ok().map(str::to_owned))
+        .collect();
+    for (done, collection) in TAKEN_OVER.into_iter().enumerate() {
+        if !existing.iter().any(|name| name == collection) {
+            continue;
+        }
+        let mut names = Vec::new();
+        for index in indexes(&work.link, collection).await? {
+            let name = index.get_str("name").unwrap_or_default().to_owned();
+            if is_ours(collection, &index) {
+                // Of an earlier attempt. While rows are renumbered, a unique index would be in the way.
+                names.push(name);
+            } else if let Some(reason) = fault(collection, &index) {
+                let shown = index.to_string();
+                work.found(
+                    FindingKind::IndexDropped,
+                    (collection, Some(&Bson::String(name.clone()))),
+                    format!("the index {reason}; it is dropped. Its definition: {shown}"),
+                )
+                .await?;
+                names.push(name);
+            }
+        }
+        if work.writes() {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            drop_indexes(work, collection, &names).await?;
+        }
+        work.tell(done as u64 + 1, TAKEN_OVER.len() as u64)?;
+    }
+    Ok(())
+}
+
+/// Drops indexes, after what was found about them is durable. Those that do not exist are none.
+pub(super) async fn drop_indexes(
+    work: &mut Work<'_>,
+    collection: &'static str,
+    names: &[&str],
+) -> Result<(), TakeoverError> {
+    for name in names {
+        if is_index_there(&work.link, collection, name).await? {
+            work.write(doc! { "dropIndexes": collection, "index": *name }).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_index_there(link: &Link, collection: &str, name: &str) -> Result<bool, TakeoverError> {
+    let found = indexes(link, collection).await?;
+    Ok(found.iter().any(|index| index.get_str("name").is_ok_and(|found| found == name)))
+}
+
+async fn indexes(link: &Link, collection: &str) -> Result<Vec<Document>, TakeoverError> {
+    link.rows(doc! { "listIndexes": collection, "cursor": { "batchSize": 1_000 } }).await
+}
+
+fn is_ours(collection: &str, index: &Document) -> bool {
+    let name = index.get_str("name").unwrap_or_default();
+    INDEXES
+        .iter()
+        .any(|ours| ours.collection == collection && ours.name == name && ours.fault_of(index).is_none())
+}
+
+/// Why an index of the older system cannot stay.
+fn fault(collection: &str, index: &Document) -> Option<&'static str> {
+    let name = index.get_str("name").unwrap_or_default();
+    if name == "_id_" {
+        return None;
+    }
+    if index.contains_key("expireAfterSeconds") {
+        return Some("removes rows by their age, which would make holes in logs");
+    }
+    if index.get_bool("unique").unwrap_or(false) {
+        return Some("is unique and would refuse new rows");
+    }
+    let fields = |key: &Document| key.keys().cloned().collect::<Vec<_>>();
+    let key = index.get_document("key").map(fields).unwrap_or_default();
+    let stands_in_the_way = INDEXES
+        .iter()
+        .filter(|ours| ours.collection == collection)
+        .any(|ours| ours.name == name || key.iter().eq(ours.fields));
+    stands_in_the_way.then_some("stands where a new one belongs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_indexes_that_do_harm_are_in_the_way() {
+        let index = |more: Document| {
+            let mut index =
+                doc! { "v": 2, "key": { "room_id": 1, "timestamp": -1 }, "name": "room_id_1_timestamp_-1" };
+            index.extend(more);
+            index
+        };
+        assert_eq!(fault(MESSAGES, &index(doc! {})), None);
+        assert_eq!(fault(MESSAGES, &doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }), None);
+        for harmful in [
+            doc! { "expireAfterSeconds": 86_400 },
+            doc! { "unique": true },
+            doc! { "name": "log" },
+            doc! { "key": { "conversation": 1, "seq": 1 } },
+        ] {
+            assert!(fault(MESSAGES, &index(harmful.clone())).is_some(), "{harmful}");
+        }
+        assert!(fault(USERS, &doc! { "key": { "username": 1 }, "name": "username_1" }).is_some());
+    }
+}

@@ -1,0 +1,297 @@
+//! The commands of a take-over: reading a collection page by page, and writing in large batches.
+//!
+//! Every write can be made twice, so all of them are repeated until the servers have acknowledged them durably.
+//! Several are on their way at a time: while servers flush, the next page is read.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mongodb::bson::raw::{RawArrayBuf, RawBsonRef};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, cstr, doc, rawdoc};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::report::TakeoverError;
+use super::value::shown_id;
+use crate::database::Database;
+use crate::error::{CallError, OpenError};
+use crate::reply::{RowError, WriteReply, concern_error};
+
+/// How long one command may take. Builds of indexes have their own limit.
+const COMMAND: Duration = Duration::from_secs(120);
+/// How long a command is repeated.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Waits between attempts: the first, doubled up to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long a server waits for the majority before it says that it does not know.
+const MAJORITY_WAIT: Duration = Duration::from_secs(60);
+/// Statements in one command.
+const STATEMENTS: usize = 1_000;
+/// Bytes of statements in one command, unless one statement has more.
+const STATEMENT_BYTES: usize = 4 * 1_024 * 1_024;
+/// Commands that are on their way at a time.
+const UNDER_WAY: usize = 3;
+
+/// Commands to one database. Clones share it.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    database: Database,
+}
+
+impl Link {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Sends a command that may be sent twice, until it is answered.
+    pub(super) async fn ask(&self, command: Document) -> Result<Document, TakeoverError> {
+        self.repeat(raw(&command)?).await
+    }
+
+    /// The rows of a reply.
+    pub(super) async fn rows(&self, command: Document) -> Result<Vec<Document>, TakeoverError> {
+        let mut reply = self.ask(command).await?;
+        let rows = reply.get_document_mut("cursor").ok().and_then(|cursor| cursor.remove("firstBatch"));
+        let Some(Bson::Array(rows)) = rows else { return Ok(Vec::new()) };
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| if let Bson::Document(row) = row { Some(row) } else { None })
+            .collect())
+    }
+
+    /// Roughly how many rows a collection has.
+    pub(super) async fn roughly(&self, collection: &str) -> Result<u64, TakeoverError> {
+        let reply = self.ask(doc! { "count": collection }).await?;
+        Ok(u64::try_from(crate::reply::number(&reply, "n")).unwrap_or_default())
+    }
+
+    /// Makes one write, durably.
+    pub(super) async fn write(&self, mut command: Document) -> Result<WriteReply, TakeoverError> {
+        command.insert("writeConcern", self.database.write_concern(MAJORITY_WAIT));
+        Ok(WriteReply::read(&self.ask(command).await?))
+    }
+
+    async fn repeat(&self, command: RawDocumentBuf) -> Result<Document, TakeoverError> {
+        let begin = Instant::now();
+        let (mut pause, longest) = PAUSES;
+        loop {
+            let error = match self.database.command(command.clone(), COMMAND).await {
+                Ok(reply) => match concern_error(&reply) {
+                    None => return Ok(reply),
+                    Some(error) => CallError::NotAcknowledged(error),
+                },
+                Err(error) => error,
+            };
+            if !error.is_passing() || begin.elapsed() + pause >= PATIENCE {
+                return Err(OpenError::from(error).into());
+            }
+            tracing::debug!(error = %error, "a command is repeated");
+            tokio::time::sleep(pause).await;
+            pause = longest.min(pause * 2);
+        }
+    }
+}
+
+fn raw(document: &Document) -> Result<RawDocumentBuf, TakeoverError> {
+    let raw = RawDocumentBuf::try_from(document);
+    raw.map_err(|error| OpenError::Refused(error.to_string()).into())
+}
+
+/// Reads a collection in the order of an index, page by page.
+#[derive(Debug)]
+pub(super) struct Scan {
+    link: Link,
+    collection: &'static str,
+    /// The fields of the index.
+    keys: &'static [&'static str],
+    projection: Document,
+    rows: u32,
+    /// The keys of the last row that was read.
+    after: Option<Document>,
+}
+
+/// In the order of `_id`.
+pub(super) const BY_ID: &[&str] = &["_id"];
+
+impl Scan {
+    /// All rows with these fields; the keys have to be among them.
+    pub(super) fn new(
+        link: &Link,
+        collection: &'static str,
+        keys: &'static [&'static str],
+        mut projection: Document,
+    ) -> Self {
+        projection.extend(keys.iter().map(|key| ((*key).to_owned(), Bson::Int32(1))));
+        Self::all_fields(link, collection, keys, projection)
+    }
+
+    /// All rows with all their fields but these.
+    pub(super) fn all_fields(
+        link: &Link,
+        collection: &'static str,
+        keys: &'static [&'static str],
+        projection: Document,
+    ) -> Self {
+        Self { link: link.clone(), collection, keys, projection, rows: 10_000, after: None }
+    }
+
+    /// Reads at most so many rows at once.
+    pub(super) fn rows(mut self, rows: u32) -> Self {
+        self.rows = rows;
+        self
+    }
+
+    /// Goes on behind the row with these keys.
+    pub(super) fn after(mut self, keys: Option<Document>) -> Self {
+        self.after = keys;
+        self
+    }
+
+    /// The keys of the last row that was read.
+    pub(super) fn position(&self) -> Option<Document> {
+        self.after.clone()
+    }
+
+    /// The next rows; none at the end. What is written meanwhile may or may not be seen.
+    pub(super) async fn next(&mut self) -> Result<Vec<Document>, TakeoverError> {
+        let order: Document = self.keys.iter().map(|key| ((*key).to_owned(), Bson::Int32(1))).collect();
+        // One more, as a page begins with the row at which the last one ended. A reply holds 16 MiB at most, so a page
+        // may be shorter.
+        let mut find = doc! {
+            "find": self.collection,
+            "hint": order.clone(),
+            "sort": order,
+            "projection": self.projection.clone(),
+            "limit": i64::from(self.rows) + 1,
+            "batchSize": i64::from(self.rows) + 1,
+            "singleBatch": true,
+        };
+        if let Some(after) = &self.after {
+            find.insert("min", after.clone());
+        }
+        let mut rows = self.link.rows(find).await?;
+        if rows.first().is_some_and(|first| Some(self.keys_of(first)) == self.after) {
+            rows.remove(0);
+        }
+        if let Some(last) = rows.last() {
+            self.after = Some(self.keys_of(last));
+        }
+        Ok(rows)
+    }
+
+    fn keys_of(&self, row: &Document) -> Document {
+        let key = |key: &&str| ((*key).to_owned(), row.get(*key).cloned().unwrap_or(Bson::Null));
+        self.keys.iter().map(key).collect()
+    }
+}
+
+/// Gathers statements of `update` commands and sends them in batches.
+#[derive(Debug)]
+pub(super) struct Writer {
+    link: Link,
+    batches: Vec<Batch>,
+    under_way: VecDeque<JoinHandle<Result<(), TakeoverError>>>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    collection: &'static str,
+    statements: Vec<RawDocumentBuf>,
+    bytes: usize,
+}
+
+impl Writer {
+    pub(super) fn new(link: &Link) -> Self {
+        Self { link: link.clone(), batches: Vec::new(), under_way: VecDeque::new() }
+    }
+
+    /// Sends a statement with others of its collection. The order of statements is not kept.
+    pub(super) async fn update(
+        &mut self,
+        collection: &'static str,
+        statement: &Document,
+    ) -> Result<(), TakeoverError> {
+        let statement = raw(statement)?;
+        let at = match self.batches.iter().position(|batch| batch.collection == collection) {
+            Some(at) => at,
+            None => {
+                self.batches.push(Batch { collection, statements: Vec::new(), bytes: 0 });
+                self.batches.len() - 1
+            }
+        };
+        let batch = &mut self.batches[at];
+        batch.bytes += statement.as_bytes().len();
+        batch.statements.push(statement);
+        if batch.statements.len() >= STATEMENTS || batch.bytes >= STATEMENT_BYTES {
+            let full = self.batches.swap_remove(at);
+            self.send(full).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what has been gathered and waits until everything is durable.
+    pub(super) async fn settle(&mut self) -> Result<(), TakeoverError> {
+        for batch in std::mem::take(&mut self.batches) {
+            self.send(batch).await?;
+        }
+        let mut outcome = Ok(());
+        while let Some(command) = self.under_way.pop_front() {
+            outcome = outcome.and(ended(command).await);
+        }
+        outcome
+    }
+
+    /// Waits for what was sent; drops what was only gathered.
+    pub(super) async fn abandon(&mut self) {
+        self.batches.clear();
+        while let Some(command) = self.under_way.pop_front() {
+            // The work has failed already, for a reason that came first.
+            drop(ended(command).await);
+        }
+    }
+
+    async fn send(&mut self, batch: Batch) -> Result<(), TakeoverError> {
+        let link = self.link.clone();
+        let tasks = self.link.database.tasks().clone();
+        self.under_way.push_back(tasks.spawn(async move { write_batch(&link, batch).await }));
+        while self.under_way.len() > UNDER_WAY
+            && let Some(oldest) = self.under_way.pop_front()
+        {
+            ended(oldest).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn ended(command: JoinHandle<Result<(), TakeoverError>>) -> Result<(), TakeoverError> {
+    command.await.unwrap_or_else(|error| Err(OpenError::Unreachable(error.to_string()).into()))
+}
+
+async fn write_batch(link: &Link, batch: Batch) -> Result<(), TakeoverError> {
+    let mut statements = RawArrayBuf::new();
+    for statement in &batch.statements {
+        statements.push(statement.clone());
+    }
+    let mut command = rawdoc! { "update": batch.collection, "ordered": false };
+    command.append(cstr!("updates"), statements);
+    command.append(cstr!("writeConcern"), raw(&link.database.write_concern(MAJORITY_WAIT))?);
+    let mut reply = WriteReply::read(&link.repeat(command.clone()).await?);
+    if reply.row_error.as_ref().is_some_and(RowError::is_duplicate) {
+        // Another run may have inserted the same row at the same moment; then it is there now.
+        reply = WriteReply::read(&link.repeat(command).await?);
+    }
+    match reply.row_error {
+        None => Ok(()),
+        Some(error) => {
+            let statement = batch.statements.get(error.index);
+            let id = statement.and_then(|statement| statement.get_document("q").ok()?.get("_id").ok()?);
+            let id = id.and_then(|id: RawBsonRef<'_>| Bson::try_from(id).ok());
+            let (collection, id) = (batch.collection, shown_id(id.as_ref()));
+            Err(TakeoverError::Row { collection, id, code: error.code() })
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Messages get their conversation, and what an entry must have: a sender, a time, a type, a content. Their numbers
+//! come later, when all of a conversation are known.
+
+use chat_core::domain::Pair;
+use chat_core::id::{ConversationId, UserId};
+use mongodb::bson::{Bson, Document, doc};
+
+use super::change::{Change, original, original_given, projection};
+use super::chat::{Chats, Home, made_statement};
+use super::id::{Ids, is_added};
+use super::link::{BY_ID, Scan};
+use super::report::{FindingKind, TakeoverError};
+use super::text::{Fitted, fit_content};
+use super::value::{id_of, shown, shown_id, time_of, time_of_id};
+use super::work::Work;
+use crate::entry::MESSAGE_KINDS;
+use crate::row::{date, object_id};
+use crate::schema::{CHATS, MESSAGES, ROOMS, USERS};
+
+/// Why a message has no conversation.
+pub(super) const UNPLACED: &str = "unplaced";
+
+/// What exists.
+pub(super) struct Known {
+    pub(super) users: Ids,
+    pub(super) rooms: Ids,
+    pub(super) chats: Chats,
+}
+
+impl Known {
+    pub(super) async fn load(work: &Work<'_>) -> Result<Self, TakeoverError> {
+        let users = Ids::load(&work.link, USERS).await?;
+        let rooms = Ids::load(&work.link, ROOMS).await?;
+        let chats = Chats::load(&work.link, &users).await?;
+        Ok(Self { users, rooms, chats })
+    }
+}
+
+/// Where a message belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Room(ConversationId),
+    Chat(ConversationId, Pair),
+    /// To the chat of two who may have none.
+    Pair(Pair),
+}
+
+/// What is worth telling.
+type Note = (FindingKind, String);
+
+/// Takes over all messages, or looks what would become of them.
+pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    let total = work.link.roughly(MESSAGES).await?;
+    work.tell(0, total)?;
+    let mut known = Known::load(work).await?;
+    let fields = projection(&["sender_id", "content", "timestamp", "type", "event", "client_id"]);
+    let more = ["room_id", "chat_id", "receiver_id", "user_id", "conversation", "split_of", "part", UNPLACED];
+    let more = more.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
+    let mut scan = Scan::new(&work.link, MESSAGES, BY_ID, fields.into_iter().chain(more).collect())
+        .rows(work.page_rows)
+        .after(work.checkpoint.position.clone());
+    loop {
+        let rows = scan.next().await?;
+        if rows.is_empty() {
+            break;
+        }
+        let (added, rows): (Vec<Document>, Vec<Document>) = rows.into_iter().partition(is_added);
+        if !added.is_empty() {
+            // Of an earlier attempt; what still belongs there is added again.
+            let ids: Vec<Bson> = added.iter().filter_map(|row| row.get("_id").cloned()).collect();
+            let delete = doc! { "q": { "_id": { "$in": ids } }, "limit": 0 };
+            work.write(doc! { "delete": MESSAGES, "deletes": [delete] }).await?;
+        }
+        for row in &rows {
+            take_over_row(work, row, &mut known).await?;
+        }
+        work.page_done(scan.position(), work.checkpoint.counts.messages, total).await?;
+    }
+    if !work.writes() {
+        work.checkpoint.counts.conversations_of_two = known.chats.conversations();
+    }
+    Ok(())
+}
+
+async fn take_over_row(work: &mut Work<'_>, row: &Document, known: &mut Known) -> Result<(), TakeoverError> {
+    let id = row.get("_id");
+    let (placed, mut notes) = place(row, known);
+    work.checkpoint.counts.messages += 1;
+    let mut change = Change::of(row);
+    match placed {
+        Ok((sender, place)) => {
+            let conversation = match place {
+                Place::Room(room) => room,
+                Place::Chat(chat, _) => chat,
+                Place::Pair(pair) => chat_for(work, known, pair).await?,
+            };
+            change.put("conversation", object_id(conversation.as_bytes()));
+            change.clear(UNPLACED);
+            let parts = fit(row, sender, &mut change, &mut notes);
+            work.checkpoint.counts.placed += 1;
+            work.checkpoint.counts.further_parts += parts.saturating_sub(1) as u64;
+        }
+        Err((kind, text)) => {
+            change.put("conversation", Bson::Null);
+            change.put(UNPLACED, text.as_str());
+            // Only so that those without a place have an order.
+            change.set("timestamp", date(time_of_message(row).0));
+            notes.push((kind, text));
+            work.checkpoint.counts.unplaced += 1;
+        }
+    }
+    for (kind, text) in notes {
+        work.found(kind, (MESSAGES, id), text).await?;
+    }
+    match change.statement() {
+        Some(statement) => work.update(MESSAGES, &statement).await,
+        None => Ok(()),
+    }
+}
+
+/// The chat of a pair, which is made if there is none.
+async fn chat_for(
+    work: &mut Work<'_>,
+    known: &mut Known,
+    pair: Pair,
+) -> Result<ConversationId, TakeoverError> {
+    if let Some(chat) = known.chats.of_pair(pair) {
+        return Ok(chat);
+    }
+    if let Some(chat) = known.chats.make(pair) {
+        work.update(CHATS, &made_statement(chat, pair)).await?;
+        let [low, high] = pair.users();
+        let text = format!("{low} and {high} have messages and no chat; it is made");
+        let chat = Bson::ObjectId(object_id(chat.as_bytes()));
+        work.found(FindingKind::ChatMade, (CHATS, Some(&chat)), text).await?;
+    }
+    Ok(super::id::chat_id(pair))
+}
+
+/// Who has sent a message and where it belongs, or why it has no place.
+fn place(row: &Document, known: &Known) -> (Result<(UserId, Place), Note>, Vec<Note>) {
+    let mut notes = Vec::new();
+    if !matches!(row.get("_id"), Some(Bson::ObjectId(_))) {
+        return (Err((FindingKind::MessageId, "its id is no ObjectId".to_owned())), notes);
+    }
+    let stated = original_given(row, "sender_id");
+    let Some(sender) = known.users.user(stated) else {
+        return (
+            Err((FindingKind::SenderUnknown, format!("its sender {} is unknown", shown_id(stated)))),
+            notes,
+        );
+    };
+    let place = destination(row, sender, known, &mut notes);
+    if let Ok(Place::Chat(_, pair)) = place
+        && pair.peer_of(sender).is_none()
+    {
+        let text = format!("its sender {sender} is neither of the two; it stays in their chat");
+        notes.push((FindingKind::SenderOutside, text));
+    }
+    (place.map(|place| (sender, place)), notes)
+}
+
+fn destination(row: &Document, sender: UserId, known: &Known, notes: &mut Vec<Note>) -> Result<Place, Note> {
+    let [room, chat, receiver] =
+        ["room_id", "chat_id", "receiver_id"].map(|field| super::value::given(row, field));
+    if let Some(stated) = room {
+        return match id_of(stated).filter(|room| known.rooms.contain(room)) {
+            Some(room) => Ok(Place::Room(ConversationId::from_bytes(room))),
+            None => Err((FindingKind::RoomUnknown, format!("its room {} is unknown", shown_id(room)))),
+        };
+    }
+    let home = chat
+        .map(|chat| id_of(chat).map_or(Home::Unknown, |id| known.chats.home(ConversationId::from_bytes(id))));
+    let lacks = match home {
+        Some(Home::Conversation(conversation, pair)) => return Ok(Place::Chat(conversation, pair)),
+        Some(Home::Nowhere) => {
+            return Err((
+                FindingKind::ChatUnknown,
+                format!("its chat {} is no conversation", shown_id(chat)),
+            ));
+        }
+        Some(Home::Unknown) if receiver.is_none() => {
+            return Err((FindingKind::ChatUnknown, format!("its chat {} is unknown", shown_id(chat))));
+        }
+        Some(Home::Unknown) => format!("its chat {} is unknown", shown_id(chat)),
+        None => "it has no chat".to_owned(),
+    };
+    let Some(stated) = receiver else {
+        return Err((FindingKind::DestinationMissing, "it has no room, no chat and no receiver".to_owned()));
+    };
+    let Some(peer) = known.users.user(receiver) else {
+        return Err((
+            FindingKind::ReceiverUnknown,
+            format!("{lacks}, and its receiver {} is unknown", shown_id(receiver)),
+        ));
+    };
+    let Some(pair) = Pair::new(sender, peer) else {
+        let text = format!("{lacks}, and its receiver {} is its sender", shown_id(Some(stated)));
+        return Err((FindingKind::DestinationMissing, text));
+    };
+    notes.push((
+        FindingKind::PlacedByReceiver,
+        format!("{lacks}; it goes to the chat of {sender} and {peer}"),
+    ));
+    Ok(Place::Pair(pair))
+}
+
+/// Sets what an entry must have; answers how many entries the message becomes.
+fn fit(row: &Document, sender: UserId, change: &mut Change<'_>, notes: &mut Vec<Note>) -> usize {
+    let (time, unreadable) = time_of_message(row);
+    notes.extend(unreadable);
+    change.set("timestamp", date(time));
+    change.set("sender_id", object_id(sender.as_bytes()));
+    let [text, ..] = MESSAGE_KINDS;
+    let kind = match original_given(row, "type") {
+        None => text,
+        Some(stated) => {
+            let known = MESSAGE_KINDS.into_iter().find(|known| stated.as_str() == Some(known));
+            known.unwrap_or_else(|| {
+                let stated = stated.as_str().map_or_else(|| "it has".to_owned(), shown);
+                notes.push((
+                    FindingKind::MessageType,
+                    format!("its type {stated} is unknown; becomes {text:?}"),
+                ));
+                text
+            })
+        }
+    };
+    change.set("type", kind);
+    // What these mean here is not what they may have meant.
+    change.remove("event");
+    change.remove("client_id");
+    match fit_content(original(row, "content")) {
+        None => 1,
+        Some(Fitted { parts, notes: why }) => {
+            notes.extend(why);
+            change.set("content", parts.first().map_or("", String::as_str));
+            parts.len()
+        }
+    }
+}
+
+/// When a message was sent: as it says, else as its id does. The latter is worth telling.
+fn time_of_message(row: &Document) -> (chat_core::time::Timestamp, Option<Note>) {
+    match original(row, "timestamp").and_then(time_of) {
+        Some(time) => (time, None),
+        None => {
+            let time = row.get("_id").and_then(id_of).map(time_of_id).unwrap_or_default();
+            let text = format!("its timestamp cannot be read; the time of its id takes its place: {time}");
+            (time, Some((FindingKind::TimeUnreadable, text)))
+        }
+    }
+}
+
+/// Whether there is a message that came after its phase.
+pub(super) fn newcomers() -> Document {
+    doc! { "find": MESSAGES, "filter": { "conversation": { "$exists": false } }, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true }
+}

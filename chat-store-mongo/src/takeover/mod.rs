@@ -1,0 +1,237 @@
+//! Taking over, in place, the database of an older chat system written in PHP: `users`, `chat_rooms`,
+//! `private_chats` and `messages` as it left them, with everything that it never checked.
+//!
+//! # How
+//!
+//! Phase by phase (see [`Phase`]). Rows keep their ids and fields; what is added beside them is what this store reads,
+//! and a value that has to be replaced is kept in a field with `_before` at its end. So the older system can be started
+//! again on the same database, until [`Takeover::finish`] clears that away.
+//!
+//! # Invariants
+//!
+//! - *The same again.* What a row becomes follows from what the older system wrote, by functions without memory
+//!   (`user.rs`, `name.rs`, `room.rs`, `chat.rs`, `message.rs`, `text.rs`), and added rows have ids that follow from what
+//!   they are. Doing a step twice is doing it once, so a crash costs nothing but the pages since the last checkpoint.
+//! - *The survey cannot write.* It runs the same phases without a writer (`work.rs`).
+//! - *Durable, then noted.* A checkpoint is written after everything before it is durable.
+//! - *Memory follows users and conversations, never messages.* Names are decided about in 24 bytes for each user and
+//!   chats in 60 bytes for each; of messages there are a page and a few batches at a time.
+//! - *Nothing is dropped.* A row of `messages` gets a place in exactly one log, or says in `unplaced` why not, and the
+//!   last phase counts.
+
+mod change;
+mod chat;
+mod check;
+mod finish;
+mod foreign;
+mod id;
+mod link;
+mod member;
+mod message;
+mod name;
+mod number;
+mod report;
+mod room;
+mod text;
+mod user;
+mod value;
+mod work;
+
+use mongodb::bson::doc;
+
+pub use finish::{Finished, Unplaced};
+pub use name::NameRule;
+pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
+
+use crate::config::MongoConfig;
+use crate::error::OpenError;
+use crate::open::{connect, create_indexes, schema_version, seal};
+use crate::schema::{INDEXES, VERSION};
+use foreign::TAKEN_OVER;
+use link::Link;
+use work::{Checkpoint, Work};
+
+/// Rows that are read at once. A row has a few hundred bytes, and a reply of the server has 16 MiB at most.
+const PAGE_ROWS: u32 = 2_000;
+
+/// What a database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It holds nothing.
+    Empty,
+    /// It holds the data of the older system.
+    Older,
+    /// Taking it over was begun, and has come to this phase.
+    Unfinished(Phase),
+    /// It is one of this version. Nothing has to be taken over.
+    Ours,
+}
+
+/// What came of a survey or a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is nothing to do, because the database is in this state.
+    Nothing(State),
+    /// This is what becomes of it, or has become of it.
+    Done(Report),
+}
+
+/// A database that may have to be taken over.
+#[derive(Debug)]
+pub struct Takeover {
+    link: Link,
+    rule: NameRule,
+    database: String,
+    page_rows: u32,
+    warnings: Vec<String>,
+}
+
+impl Takeover {
+    /// Connects. `rule` answers the keys of names that are allowed today.
+    ///
+    /// # Errors
+    /// No server can be reached or is allowed to be used; the message says what to do.
+    pub async fn connect(config: &MongoConfig, rule: NameRule) -> Result<Self, OpenError> {
+        let (database, warnings) = connect(config).await?;
+        let link = Link::new(database);
+        Ok(Self { link, rule, database: config.database.clone(), page_rows: PAGE_ROWS, warnings })
+    }
+
+    /// Reads so many rows at once, at least one. Fewer need less memory and take longer.
+    #[must_use]
+    pub fn page_rows(mut self, rows: u32) -> Self {
+        self.page_rows = rows.max(1);
+        self
+    }
+
+    /// What the operator should know about the servers.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// What the database is.
+    ///
+    /// # Errors
+    /// It cannot be read, or belongs to a newer version.
+    pub async fn state(&self) -> Result<State, TakeoverError> {
+        match schema_version(self.link.database()).await? {
+            Some(VERSION) => return Ok(State::Ours),
+            Some(found) => {
+                let database = self.database.clone();
+                return Err(OpenError::Newer { database, found, known: VERSION }.into());
+            }
+            None => {}
+        }
+        if let Some(checkpoint) = Checkpoint::load(&self.link).await? {
+            return Ok(State::Unfinished(checkpoint.phase));
+        }
+        for collection in TAKEN_OVER {
+            let find = doc! { "find": collection, "limit": 1, "singleBatch": true };
+            if !self.link.rows(find).await?.is_empty() {
+                return Ok(State::Older);
+            }
+        }
+        Ok(State::Empty)
+    }
+
+    /// Looks what would become of the database. Writes nothing.
+    ///
+    /// # Errors
+    /// The database cannot be read or taken over as it is, or `observer` wants it to stop.
+    pub async fn survey(&self, observer: &mut dyn Observer) -> Result<Outcome, TakeoverError> {
+        let state = self.state().await?;
+        if state != State::Older {
+            return Ok(Outcome::Nothing(state));
+        }
+        self.refuse_obstacles().await?;
+        let mut work = Work::survey(&self.link, self.page_rows, observer);
+        while work.checkpoint.phase <= Phase::Messages {
+            self.phase(&mut work).await?;
+            work.phase_done().await?;
+        }
+        Ok(Outcome::Done(work.report().await?))
+    }
+
+    /// Takes the database over, or goes on with that.
+    ///
+    /// # Errors
+    /// The database cannot be taken over as it is, a write fails, or `observer` wants it to stop. What was done stays
+    /// done; another run goes on from there.
+    pub async fn run(&self, observer: &mut dyn Observer) -> Result<Outcome, TakeoverError> {
+        match self.state().await? {
+            State::Older => self.refuse_obstacles().await?,
+            State::Unfinished(_) => {}
+            state @ (State::Empty | State::Ours) => return Ok(Outcome::Nothing(state)),
+        }
+        let mut work = Work::run(&self.link, self.page_rows, observer).await?;
+        match self.phases(&mut work).await {
+            Ok(()) => Ok(Outcome::Done(work.report().await?)),
+            Err(error) => {
+                work.abandon().await;
+                if matches!(error, TakeoverError::Disturbed(_) | TakeoverError::Check(_)) {
+                    work.begin_again().await?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Clears away what only going back to the older system needs. May be done while a server runs.
+    ///
+    /// # Errors
+    /// The database was not taken over, a write fails, or `observer` wants it to stop; what is left is cleared away by
+    /// another call.
+    pub async fn finish(
+        &self,
+        unplaced: Unplaced,
+        observer: &mut dyn Observer,
+    ) -> Result<Finished, TakeoverError> {
+        match self.state().await? {
+            State::Ours => finish::finish(&self.link, unplaced, observer).await,
+            State::Empty | State::Older | State::Unfinished(_) => Err(TakeoverError::NotTakenOver),
+        }
+    }
+
+    async fn refuse_obstacles(&self) -> Result<(), TakeoverError> {
+        match foreign::obstacles(&self.link).await? {
+            obstacles if obstacles.is_empty() => Ok(()),
+            obstacles => Err(TakeoverError::Obstacles(obstacles)),
+        }
+    }
+
+    async fn phases(&self, work: &mut Work<'_>) -> Result<(), TakeoverError> {
+        while work.checkpoint.phase < Phase::Done {
+            self.phase(work).await?;
+            if work.checkpoint.phase == Phase::Check {
+                seal(self.link.database()).await?;
+            }
+            work.phase_done().await?;
+        }
+        Ok(())
+    }
+
+    async fn phase(&self, work: &mut Work<'_>) -> Result<(), TakeoverError> {
+        match work.checkpoint.phase {
+            Phase::Indexes => foreign::take_over_indexes(work).await,
+            Phase::Users => user::take_over(work, self.rule.clone()).await,
+            Phase::Rooms => room::take_over(work).await,
+            Phase::Chats => chat::take_over(work).await,
+            Phase::Messages => message::take_over(work).await,
+            Phase::Order => number::order(work).await,
+            Phase::Numbers => number::number(work).await,
+            Phase::Members => member::write(work).await,
+            Phase::NewIndexes => {
+                let mut done = 0;
+                for of_collection in INDEXES.chunk_by(|one, other| one.collection == other.collection) {
+                    work.tell(done, INDEXES.len() as u64)?;
+                    create_indexes(self.link.database(), of_collection).await?;
+                    done += of_collection.len() as u64;
+                }
+                Ok(())
+            }
+            Phase::Check => check::check(work).await,
+            Phase::Done => Ok(()),
+        }
+    }
+}

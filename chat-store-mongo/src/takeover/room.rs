@@ -1,0 +1,303 @@
+//! Rooms become conversations: all are public, creators become owners, participants become members.
+
+use std::collections::HashSet;
+
+use chat_core::domain::{ConversationKind, RoomName, Topic, Visibility};
+use chat_core::error::StoreError;
+use chat_core::id::{ConversationId, EntryId, UserId};
+use chat_core::port::NewConversation;
+use chat_core::time::Timestamp;
+use mongodb::bson::{Bson, Document};
+
+use super::change::{Change, original, original_given, projection};
+use super::id::{Ids, NOBODY, event_id};
+use super::link::{BY_ID, Link, Scan};
+use super::report::{FindingKind, TakeoverError};
+use super::text::fit_room_name;
+use super::user::created_at;
+use super::value::{Id, id_of, last_digits, shown, shown_id};
+use super::work::Work;
+use crate::conversation::new_row;
+use crate::row::{object_id, stored_number};
+use crate::schema::{ROOMS, USERS};
+
+/// A room as it will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) id: ConversationId,
+    pub(super) name: String,
+    pub(super) topic: String,
+    /// The owner; of a closed room whoever has created it.
+    pub(super) creator: UserId,
+    pub(super) created_at: Timestamp,
+    /// Members beside the owner, in the order in which they join.
+    pub(super) others: Vec<UserId>,
+    /// Nobody whom we know is in it.
+    pub(super) is_closed: bool,
+}
+
+impl Room {
+    /// The id of its first entry.
+    pub(super) fn entry_id(&self) -> EntryId {
+        event_id(self.id, self.creator, "created")
+    }
+
+    pub(super) fn member_count(&self) -> u64 {
+        if self.is_closed { 0 } else { 1 + self.others.len() as u64 }
+    }
+
+    /// How many events its log begins with: its creation, then a join of everybody else, or, if it is closed, that
+    /// its creator left.
+    pub(super) fn events(&self) -> u64 {
+        events(self.member_count())
+    }
+}
+
+/// How many events the log of a room with so many members begins with.
+fn events(member_count: u64) -> u64 {
+    if member_count == 0 { 2 } else { member_count }
+}
+
+/// A scan of rooms with everything that [`room`] reads.
+pub(super) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
+    let fields = projection(&["name", "topic", "creator_id", "created_at", "participants"]);
+    let ours =
+        ["name_folded", "visibility", "owners", "entry_id", "projected_seq", "member_count", "last_seq"];
+    let ours = ours.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
+    Scan::new(link, ROOMS, BY_ID, fields.into_iter().chain(ours).collect()).rows(rows).after(after)
+}
+
+/// Takes over all rooms, or looks what would become of them.
+pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    let total = work.link.roughly(ROOMS).await?;
+    work.tell(0, total)?;
+    let users = Ids::load(&work.link, USERS).await?;
+    let mut scan = scan(&work.link, work.page_rows, work.checkpoint.position.clone());
+    loop {
+        let rows = scan.next().await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in &rows {
+            let Some(id) = row.get("_id").and_then(id_of) else { continue };
+            let (room, notes) = room(row, id, &users);
+            for (kind, text) in notes {
+                work.found(kind, (ROOMS, row.get("_id")), text).await?;
+            }
+            if let Some(statement) = change(row, &room)?.statement() {
+                work.update(ROOMS, &statement).await?;
+            }
+            let counts = &mut work.checkpoint.counts;
+            counts.rooms += 1;
+            counts.closed_rooms += u64::from(room.is_closed);
+            counts.room_members += room.member_count();
+        }
+        work.page_done(scan.position(), work.checkpoint.counts.rooms, total).await?;
+    }
+}
+
+/// What becomes of a room, and what is worth telling.
+pub(super) fn room(row: &Document, id: Id, users: &Ids) -> (Room, Vec<(FindingKind, String)>) {
+    let mut notes = Vec::new();
+    let (created_at, unreadable) = created_at(row, id);
+    notes.extend(unreadable);
+    let stated = original_given(row, "creator_id");
+    let known = users.user(stated);
+    let mut others = participants(row, users, &mut notes);
+    others.retain(|user| Some(*user) != known);
+    let is_closed = known.is_none() && others.is_empty();
+    let creator = match known {
+        Some(creator) => creator,
+        None if is_closed => {
+            let text = "nobody who is in it is known; it is closed".to_owned();
+            notes.push((FindingKind::RoomClosed, text));
+            stated.and_then(id_of).map_or(NOBODY, UserId::from_bytes)
+        }
+        None => {
+            let heir = others.remove(0);
+            let text = format!("its creator {} is unknown; {heir} becomes its owner", shown_id(stated));
+            notes.push((FindingKind::RoomCreatorUnknown, text));
+            heir
+        }
+    };
+    let written = original(row, "name").and_then(Bson::as_str).unwrap_or_default();
+    let name = fit_room_name(written, &format!("room-{}", last_digits(id, 6)));
+    if name != written {
+        let text = format!("its name {} becomes {}", shown(written), shown(&name));
+        notes.push((FindingKind::RoomName, text));
+    }
+    let topic = original(row, "topic").and_then(Bson::as_str).and_then(|topic| Topic::new(topic).ok());
+    let topic = topic.map(String::from).unwrap_or_default();
+    let id = ConversationId::from_bytes(id);
+    (Room { id, name, topic, creator, created_at, others, is_closed }, notes)
+}
+
+/// Known participants, each once, in their order. An array from which PHP has removed something is a document.
+fn participants(row: &Document, users: &Ids, notes: &mut Vec<(FindingKind, String)>) -> Vec<UserId> {
+    let listed: Vec<&Bson> = match row.get("participants") {
+        Some(Bson::Array(values)) => values.iter().collect(),
+        Some(Bson::Document(values)) => values.values().collect(),
+        _ => Vec::new(),
+    };
+    let mut seen = HashSet::new();
+    let mut known = Vec::new();
+    for value in listed {
+        let user = users.user(Some(value));
+        if !seen.insert(user.map_or_else(|| shown_id(Some(value)), |user| user.to_string())) {
+            continue;
+        }
+        match user {
+            Some(user) => known.push(user),
+            None => {
+                let text = format!("its participant {} is unknown and is dropped", shown_id(Some(value)));
+                notes.push((FindingKind::ParticipantUnknown, text));
+            }
+        }
+    }
+    known
+}
+
+fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, TakeoverError> {
+    let text = |error: chat_core::domain::InvalidText| TakeoverError::Check(error.to_string());
+    let new = NewConversation {
+        id: room.id,
+        kind: ConversationKind::Room {
+            name: RoomName::new(room.name.as_str()).map_err(text)?,
+            topic: Topic::new(room.topic.as_str()).map_err(text)?,
+            visibility: Visibility::Public,
+        },
+        created_by: room.creator,
+        created_at: room.created_at,
+        entry_id: room.entry_id(),
+    };
+    let mut fields = new_row(&new);
+    fields.insert("member_count", stored_number(room.member_count()));
+    let owners = if room.is_closed { Vec::new() } else { vec![object_id(room.creator.as_bytes())] };
+    fields.insert("owners", owners);
+    let mut change = Change::of(row);
+    for (field, value) in fields.into_iter().filter(|(field, _)| field != "_id") {
+        match field.as_str() {
+            "name" | "creator_id" | "created_at" => change.set(&field, value),
+            "topic" => change.add(&field, value),
+            _ => change.put(&field, value),
+        }
+    }
+    Ok(change)
+}
+
+/// With how many events the log of each room begins, by rows that were taken over.
+#[derive(Debug, Default)]
+pub(super) struct RoomEvents(Vec<(ConversationId, u32)>);
+
+impl RoomEvents {
+    pub(super) async fn load(link: &Link) -> Result<Self, TakeoverError> {
+        let mut scan = Scan::new(link, ROOMS, BY_ID, projection(&["member_count"]));
+        let mut rooms = Vec::new();
+        loop {
+            let rows = scan.next().await?;
+            if rows.is_empty() {
+                rooms.sort_unstable();
+                return Ok(Self(rooms));
+            }
+            for row in &rows {
+                let row = crate::row::Row::new(ROOMS, row);
+                let read = || -> Result<_, StoreError> { Ok((row.id("_id")?, row.number("member_count")?)) };
+                let (id, members) = read().map_err(|_| TakeoverError::Disturbed(ROOMS))?;
+                let events = u32::try_from(events(members)).unwrap_or(u32::MAX);
+                rooms.push((ConversationId::from_bytes(id), events));
+            }
+        }
+    }
+
+    /// `None` if there is no such room.
+    pub(super) fn of(&self, room: ConversationId) -> Option<u64> {
+        let at = self.0.binary_search_by_key(&room, |(id, _)| *id).ok()?;
+        Some(u64::from(self.0[at].1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::oid::ObjectId;
+    use mongodb::bson::{DateTime, doc};
+
+    use super::*;
+
+    const ROOM: Id = [9; 12];
+
+    fn user(number: u8) -> UserId {
+        UserId::from_bytes([number; 12])
+    }
+
+    fn id(number: u8) -> ObjectId {
+        ObjectId::from_bytes([number; 12])
+    }
+
+    /// The room that becomes of a row, when users 1 to 4 exist; and the row that becomes of it.
+    fn taken_over(fields: Document) -> (Room, Document, Vec<FindingKind>) {
+        let users = Ids::new((1..=4).map(|number| [number; 12]).collect());
+        let mut row = doc! { "_id": ObjectId::from_bytes(ROOM), "created_at": DateTime::from_millis(1_000) };
+        row.extend(fields);
+        let (taken_over, notes) = room(&row, ROOM, &users);
+        let applied = change(&row, &taken_over).unwrap().applied();
+        let (again, notes_again) = room(&applied, ROOM, &users);
+        assert_eq!((&again, &notes_again), (&taken_over, &notes), "a second time it is something else");
+        assert_eq!(change(&applied, &again).unwrap().statement(), None);
+        (taken_over, applied, notes.into_iter().map(|(kind, _)| kind).collect())
+    }
+
+    #[test]
+    fn a_creator_becomes_the_owner_and_participants_become_members() {
+        let (room, row, notes) = taken_over(doc! {
+            "name": "Garden",
+            "creator_id": id(2).to_hex(),
+            "participants": [id(3), id(2), id(3).to_hex(), id(1)],
+        });
+        assert_eq!((room.creator, &room.others[..], room.events()), (user(2), &[user(3), user(1)][..], 3));
+        assert!(notes.is_empty());
+        assert_eq!(row.get_object_id("creator_id").ok(), Some(id(2)));
+        assert_eq!(row.get_str("creator_id_before").ok(), Some(id(2).to_hex().as_str()));
+        assert_eq!(row.get_str("visibility").ok(), Some("public"));
+        assert_eq!(row.get_array("owners").ok(), Some(&vec![Bson::ObjectId(id(2))]));
+        assert_eq!(row.get_array("participants").unwrap().len(), 4);
+    }
+
+    #[test]
+    fn participants_may_be_a_document() {
+        let (room, ..) = taken_over(doc! {
+            "name": "Garden", "creator_id": id(1), "participants": { "0": id(1), "2": id(4) },
+        });
+        assert_eq!(room.others, [user(4)]);
+    }
+
+    #[test]
+    fn unknown_participants_are_dropped_and_an_unknown_creator_has_an_heir() {
+        let (room, row, notes) = taken_over(doc! {
+            "name": "Garden", "creator_id": id(8), "participants": [id(7), id(3), "nobody", id(2), id(7)],
+        });
+        assert_eq!((room.creator, &room.others[..]), (user(3), &[user(2)][..]));
+        use FindingKind::{ParticipantUnknown, RoomCreatorUnknown};
+        assert_eq!(notes, [ParticipantUnknown, ParticipantUnknown, RoomCreatorUnknown]);
+        assert_eq!(row.get_object_id("creator_id_before").ok(), Some(id(8)));
+    }
+
+    #[test]
+    fn a_room_without_a_known_member_is_closed() {
+        let (room, row, notes) = taken_over(doc! { "name": "Garden", "creator_id": id(8) });
+        assert_eq!((room.creator, room.member_count(), room.events()), (user(8), 0, 2));
+        assert_eq!(notes, [FindingKind::RoomClosed]);
+        assert_eq!(row.get_array("owners").ok(), Some(&Vec::new()));
+        let (room, ..) = taken_over(doc! { "name": "Garden", "participants": "all" });
+        assert_eq!(room.creator, NOBODY);
+    }
+
+    #[test]
+    fn names_are_made_fit() {
+        let (room, row, notes) = taken_over(doc! { "name": "  ", "creator_id": id(1) });
+        assert_eq!(room.name, "room-090909");
+        assert_eq!(row.get_str("name_before").ok(), Some("  "));
+        assert_eq!(notes, [FindingKind::RoomName]);
+        let (room, row, _) = taken_over(doc! { "creator_id": id(1) });
+        assert_eq!((room.name.as_str(), row.get("name_before")), ("room-090909", Some(&Bson::Null)));
+    }
+}

@@ -1,0 +1,218 @@
+//! Users become accounts: a name with its keys, a name to show, times that can be read. Passwords stay where they
+//! are; tokens of the older system are worth nothing here and are not even read.
+
+use chat_core::time::Timestamp;
+use mongodb::bson::{Bson, Document};
+
+use super::change::{Change, original, original_given, projection};
+use super::link::{BY_ID, Scan};
+use super::name::{NameHashes, NameRule, Named, Names, usable};
+use super::report::{FindingKind, TakeoverError};
+use super::text::fit_display_name;
+use super::value::{Id, id_of, last_digits, time_of, time_of_id};
+use super::work::Work;
+use crate::row::date;
+use crate::schema::USERS;
+
+/// What a hash that can be verified begins with.
+const HASHES: [&str; 4] = ["$2y$", "$2a$", "$2b$", "$argon2id$"];
+/// The password of an account that nobody can sign in to.
+const NO_PASSWORD: &str = "";
+
+/// Takes over all users, or looks what would become of them.
+pub(super) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(), TakeoverError> {
+    let total = work.link.roughly(USERS).await?;
+    work.tell(0, total)?;
+    let names = decide_names(work, rule).await?;
+    let fields = projection(&["username", "email", "created_at", "last_login"])
+        .into_iter()
+        .chain(projection(&["username_folded", "username_skeleton", "display_name", "disabled", "password"]));
+    let mut scan = Scan::new(&work.link, USERS, BY_ID, fields.collect())
+        .rows(work.page_rows)
+        .after(work.checkpoint.position.clone());
+    loop {
+        let rows = scan.next().await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in &rows {
+            let Some(id) = row.get("_id").and_then(id_of) else { continue };
+            let (change, notes) = account(row, id, names.of(id, usable(original(row, "username"))));
+            for (kind, text) in notes {
+                work.found(kind, (USERS, row.get("_id")), text).await?;
+            }
+            if let Some(statement) = change.statement() {
+                work.update(USERS, &statement).await?;
+            }
+            work.checkpoint.counts.users += 1;
+        }
+        work.page_done(scan.position(), work.checkpoint.counts.users, total).await?;
+    }
+}
+
+/// Reads all names twice: to find those that are alike, and to decide about them.
+async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, TakeoverError> {
+    let scan = || Scan::new(&work.link, USERS, BY_ID, projection(&["username", "created_at"]));
+    let mut hashes = NameHashes::new(rule);
+    let mut first = scan();
+    loop {
+        let rows = first.next().await?;
+        if rows.is_empty() {
+            break;
+        }
+        rows.iter().for_each(|row| hashes.add(usable(original(row, "username"))));
+    }
+    let mut clashes = hashes.complete();
+    let mut second = scan();
+    loop {
+        let rows = second.next().await?;
+        if rows.is_empty() {
+            return Ok(clashes.decide());
+        }
+        for row in &rows {
+            let Some(id) = row.get("_id").and_then(id_of) else { continue };
+            clashes.add(id, created_at(row, id).0, usable(original(row, "username")));
+        }
+    }
+}
+
+/// When a row was made: as it says, else as its id does. The latter is worth telling.
+pub(super) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingKind, String)>) {
+    match original(row, "created_at").and_then(time_of) {
+        Some(time) => (time, None),
+        None => {
+            let time = time_of_id(id);
+            let text = format!("created_at cannot be read; the time of the id takes its place: {time}");
+            (time, Some((FindingKind::TimeUnreadable, text)))
+        }
+    }
+}
+
+/// What becomes of a user, and what is worth telling.
+fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKind, String)>) {
+    let mut change = Change::of(row);
+    let mut notes = named.notes;
+    let (created_at, unreadable) = created_at(row, id);
+    notes.extend(unreadable);
+    change.set("created_at", date(created_at));
+
+    let otherwise = format!("user-{}", last_digits(id, 6));
+    change.add("display_name", fit_display_name(&named.username, &otherwise));
+    change.set("username", named.username);
+    change.put("username_folded", named.folded);
+    change.put("username_skeleton", named.skeleton);
+    if !matches!(row.get("disabled"), Some(Bson::Boolean(_))) {
+        change.add("disabled", false);
+    }
+
+    if let Some(login) = original_given(row, "last_login") {
+        match time_of(login) {
+            Some(time) => change.set("last_login", date(time)),
+            None => {
+                change.remove("last_login");
+                let text = "last_login cannot be read; it is put aside".to_owned();
+                notes.push((FindingKind::TimeUnreadable, text));
+            }
+        }
+    }
+    if !matches!(original(row, "email"), None | Some(Bson::String(_) | Bson::Null)) {
+        change.remove("email");
+        notes.push((FindingKind::EmailUnusable, "its e-mail address is no text; it is put aside".to_owned()));
+    }
+    let password = original(row, "password").and_then(Bson::as_str);
+    if !password.is_some_and(|hash| HASHES.iter().any(|known| hash.starts_with(known))) {
+        if password.is_none() {
+            change.set("password", NO_PASSWORD);
+        }
+        let text = "has no password hash of a known kind; nobody can sign in as this user".to_owned();
+        notes.push((FindingKind::PasswordUnusable, text));
+    }
+    (change, notes)
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::oid::ObjectId;
+    use mongodb::bson::{DateTime, doc};
+
+    use super::*;
+
+    const ID: &str = "65f0c0ffee00000000abcdef";
+
+    fn named(username: &str) -> Named {
+        let key = username.to_lowercase();
+        Named { username: username.to_owned(), folded: key.clone(), skeleton: key, notes: Vec::new() }
+    }
+
+    fn taken_over(fields: Document) -> (Document, Vec<FindingKind>) {
+        let mut row = doc! { "_id": ObjectId::parse_str(ID).unwrap() };
+        row.extend(fields);
+        let id = row.get("_id").and_then(id_of).unwrap();
+        let (change, notes) = account(&row, id, named("Ann"));
+        let taken_over = change.applied();
+        let (again, notes_again) = account(&taken_over, id, named("Ann"));
+        assert_eq!((again.statement(), &notes_again), (None, &notes), "a second time changes something");
+        (taken_over, notes.into_iter().map(|(kind, _)| kind).collect())
+    }
+
+    fn user() -> Document {
+        doc! {
+            "username": "Ann",
+            "password": "$2y$10$abc",
+            "email": "ann@example.org",
+            "created_at": DateTime::from_millis(1_700_000_000_000),
+            "last_login": 1_700_000_001,
+            "token": "secret",
+        }
+    }
+
+    #[test]
+    fn a_user_keeps_everything_and_gets_what_an_account_needs() {
+        let (row, notes) = taken_over(user());
+        let mut expected = doc! { "_id": ObjectId::parse_str(ID).unwrap() };
+        expected.extend(user());
+        expected.insert("display_name", "Ann");
+        expected.insert("username_folded", "ann");
+        expected.insert("username_skeleton", "ann");
+        expected.insert("disabled", false);
+        expected.insert("last_login", DateTime::from_millis(1_700_000_001_000));
+        expected.insert("last_login_before", 1_700_000_001);
+        let sorted = |row: &Document| {
+            let mut fields: Vec<_> = row.clone().into_iter().collect();
+            fields.sort_by(|one, other| one.0.cmp(&other.0));
+            fields
+        };
+        assert_eq!(sorted(&row), sorted(&expected));
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_put_aside_and_told() {
+        let mut fields = user();
+        fields.insert("created_at", "long ago");
+        fields.insert("last_login", true);
+        fields.insert("email", 7);
+        fields.insert("password", Bson::Null);
+        let (row, notes) = taken_over(fields);
+        use FindingKind::{EmailUnusable, PasswordUnusable, TimeUnreadable};
+        assert_eq!(notes, [TimeUnreadable, TimeUnreadable, EmailUnusable, PasswordUnusable]);
+        assert_eq!(row.get_datetime("created_at").unwrap().timestamp_millis(), 0x65f0_c0ff * 1_000);
+        assert!(!row.contains_key("last_login") && !row.contains_key("email"));
+        assert_eq!(row.get_str("password").ok(), Some(""));
+        for (field, before) in
+            [("created_at", "long ago".into()), ("last_login", true.into()), ("email", 7.into())]
+        {
+            assert_eq!(row.get(super::super::change::before(field)), Some(&before));
+        }
+    }
+
+    #[test]
+    fn passwords_of_unknown_kinds_stay_and_are_told() {
+        let mut fields = user();
+        fields.insert("password", "5f4dcc3b5aa765d61d8327deb882cf99");
+        let (row, notes) = taken_over(fields);
+        assert_eq!(notes, [FindingKind::PasswordUnusable]);
+        assert_eq!(row.get_str("password").ok(), Some("5f4dcc3b5aa765d61d8327deb882cf99"));
+        assert!(!row.contains_key("password_hash"));
+    }
+}

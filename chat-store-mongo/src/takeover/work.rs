@@ -1,0 +1,240 @@
+//! What every phase works with: the link, the observer, what was found and counted, and, unless it only looks, the
+//! writer and the row that says how far the work has come.
+//!
+//! A survey has no writer, and there is no other way to write from a phase.
+
+use std::collections::BTreeMap;
+
+use chat_core::id::UserId;
+use mongodb::bson::{Bson, Document, doc};
+
+use super::link::{BY_ID, Link, Scan, Writer};
+use super::report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError};
+use super::value::{Id, shown_id};
+use crate::row::object_id;
+use crate::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
+
+/// What was found, row by row, until it is cleared away.
+pub(super) const FINDINGS: &str = "migration_findings";
+/// Pages after which it is written down how far the work has come.
+const PAGES: u32 = 8;
+
+/// How far a migration has come, as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Checkpoint {
+    pub(super) phase: Phase,
+    /// Where the phase goes on; what that is, is the phase's business. `None` at its beginning.
+    pub(super) position: Option<Document>,
+    pub(super) counts: Counts,
+}
+
+impl Checkpoint {
+    pub(super) fn beginning() -> Self {
+        Self { phase: Phase::Indexes, position: None, counts: Counts::default() }
+    }
+
+    fn read(row: &Document) -> Self {
+        let phase = row.get_str("phase").ok().and_then(Phase::named);
+        Self {
+            phase: phase.unwrap_or(Phase::Indexes),
+            position: row.get_document("position").ok().cloned(),
+            counts: row.get_document("counts").map(Counts::from_document).unwrap_or_default(),
+        }
+    }
+
+    /// The stored one.
+    pub(super) async fn load(link: &Link) -> Result<Option<Self>, TakeoverError> {
+        let find = doc! { "find": META, "filter": { "_id": MIGRATION_ROW }, "limit": 1, "singleBatch": true };
+        Ok(link.rows(find).await?.first().map(Self::read))
+    }
+}
+
+/// What only a run has.
+#[derive(Debug)]
+struct Hand {
+    writer: Writer,
+    /// Which run this is: only the latest may go on.
+    run: Id,
+    pages: u32,
+}
+
+/// See the module.
+pub(super) struct Work<'a> {
+    pub(super) link: Link,
+    /// Rows in a page.
+    pub(super) page_rows: u32,
+    pub(super) checkpoint: Checkpoint,
+    observer: &'a mut dyn Observer,
+    findings: BTreeMap<FindingKind, u64>,
+    hand: Option<Hand>,
+}
+
+impl<'a> Work<'a> {
+    /// Work that only looks.
+    pub(super) fn survey(link: &Link, page_rows: u32, observer: &'a mut dyn Observer) -> Self {
+        let checkpoint = Checkpoint::beginning();
+        Self { link: link.clone(), page_rows, checkpoint, observer, findings: BTreeMap::new(), hand: None }
+    }
+
+    /// Work that writes, from where an earlier run has come. That run can go on no longer.
+    pub(super) async fn run(
+        link: &Link,
+        page_rows: u32,
+        observer: &'a mut dyn Observer,
+    ) -> Result<Self, TakeoverError> {
+        let found = Checkpoint::load(link).await?;
+        let mut work = Self::survey(link, page_rows, observer);
+        let run = *UserId::generate().as_bytes();
+        let update = doc! { "q": { "_id": MIGRATION_ROW }, "u": { "$set": { "run": object_id(&run) } }, "upsert": true };
+        link.write(doc! { "update": META, "updates": [update] }).await?;
+        work.checkpoint = found.unwrap_or(work.checkpoint);
+        work.hand = Some(Hand { writer: Writer::new(link), run, pages: 0 });
+        Ok(work)
+    }
+
+    /// Whether it writes.
+    pub(super) fn writes(&self) -> bool {
+        self.hand.is_some()
+    }
+
+    /// Changes a row, if this work writes.
+    pub(super) async fn update(
+        &mut self,
+        collection: &'static str,
+        statement: &Document,
+    ) -> Result<(), TakeoverError> {
+        match &mut self.hand {
+            Some(hand) => hand.writer.update(collection, statement).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a command that writes, if this work does, after everything before it is durable.
+    pub(super) async fn write(&mut self, command: Document) -> Result<(), TakeoverError> {
+        let Some(hand) = &mut self.hand else { return Ok(()) };
+        hand.writer.settle().await?;
+        self.link.write(command).await.map(drop)
+    }
+
+    /// Tells of something that was found. A run writes it down, so that its report is whole however often it is
+    /// broken off.
+    pub(super) async fn found(
+        &mut self,
+        kind: FindingKind,
+        (collection, id): (&'static str, Option<&Bson>),
+        text: String,
+    ) -> Result<(), TakeoverError> {
+        let finding = Finding { kind, collection, id: shown_id(id), text };
+        if !self.writes() {
+            *self.findings.entry(kind).or_default() += 1;
+            return Ok(self.observer.found(&finding)?);
+        }
+        // The same finding has the same id, and the ids of a kind stand together.
+        let key = UserId::from_external(&finding.id, &finding.text);
+        let id = doc! { "kind": kind.index(), "of": &finding.id, "key": object_id(key.as_bytes()) };
+        let row = doc! { "collection": collection, "text": &finding.text };
+        self.update(FINDINGS, &doc! { "q": { "_id": id }, "u": { "$set": row }, "upsert": true }).await
+    }
+
+    /// The end of a page. Now and then it is written down that the work has come so far.
+    pub(super) async fn page_done(
+        &mut self,
+        position: Option<Document>,
+        done: u64,
+        total: u64,
+    ) -> Result<(), TakeoverError> {
+        self.checkpoint.position = position;
+        if let Some(hand) = &mut self.hand {
+            hand.pages += 1;
+            if hand.pages >= PAGES {
+                self.save().await?;
+            }
+        }
+        self.tell(done, total)
+    }
+
+    /// Tells the observer how far the phase has come.
+    pub(super) fn tell(&mut self, done: u64, total: u64) -> Result<(), TakeoverError> {
+        let phase = self.checkpoint.phase;
+        Ok(self.observer.progress(Progress { phase, done, total: total.max(done) })?)
+    }
+
+    /// The end of a phase.
+    pub(super) async fn phase_done(&mut self) -> Result<(), TakeoverError> {
+        self.enter(self.checkpoint.phase.next()).await
+    }
+
+    /// What was done is not what it should be, or not any more: the next run begins again. Every step finds what it
+    /// has done before, and does it again.
+    pub(super) async fn begin_again(&mut self) -> Result<(), TakeoverError> {
+        self.checkpoint.counts = Counts::default();
+        self.enter(Phase::Indexes).await
+    }
+
+    /// Goes on with this phase, from its beginning.
+    async fn enter(&mut self, phase: Phase) -> Result<(), TakeoverError> {
+        self.checkpoint.phase = phase;
+        self.checkpoint.position = None;
+        self.save().await
+    }
+
+    /// Makes everything so far durable, and writes down that it is.
+    async fn save(&mut self) -> Result<(), TakeoverError> {
+        let Some(hand) = &mut self.hand else { return Ok(()) };
+        hand.pages = 0;
+        hand.writer.settle().await?;
+        let checkpoint = &self.checkpoint;
+        let update = doc! {
+            "q": { "_id": MIGRATION_ROW, "run": object_id(&hand.run) },
+            "u": { "$set": {
+                "phase": checkpoint.phase.name(),
+                "position": checkpoint.position.clone(),
+                "counts": checkpoint.counts.to_document(),
+            } },
+        };
+        let reply = self.link.write(doc! { "update": META, "updates": [update] }).await?;
+        if reply.matched == 1 { Ok(()) } else { Err(TakeoverError::Superseded) }
+    }
+
+    /// Waits for writes that are on their way, after a failure.
+    pub(super) async fn abandon(&mut self) {
+        if let Some(hand) = &mut self.hand {
+            hand.writer.abandon().await;
+        }
+    }
+
+    /// What was found and counted. A run tells its findings now.
+    pub(super) async fn report(mut self) -> Result<Report, TakeoverError> {
+        if self.writes() {
+            self.tell_findings().await?;
+        }
+        Ok(Report { counts: self.checkpoint.counts, findings: self.findings })
+    }
+
+    async fn tell_findings(&mut self) -> Result<(), TakeoverError> {
+        let fields = doc! { "collection": 1, "text": 1 };
+        let mut scan = Scan::new(&self.link, FINDINGS, BY_ID, fields).rows(1_000);
+        loop {
+            let rows = scan.next().await?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for row in &rows {
+                let Some(finding) = read_finding(row) else { continue };
+                *self.findings.entry(finding.kind).or_default() += 1;
+                self.observer.found(&finding)?;
+            }
+        }
+    }
+}
+
+fn read_finding(row: &Document) -> Option<Finding> {
+    let id = row.get_document("_id").ok()?;
+    let collection = row.get_str("collection").ok()?;
+    Some(Finding {
+        kind: FindingKind::at(i64::from(id.get_i32("kind").ok()?))?,
+        collection: [USERS, ROOMS, CHATS, MESSAGES].into_iter().find(|known| *known == collection)?,
+        id: id.get_str("of").ok()?.to_owned(),
+        text: row.get_str("text").ok()?.to_owned(),
+    })
+}

@@ -1,0 +1,213 @@
+//! However often a take-over is broken off, and whatever else goes on meanwhile, the result is that of one run.
+
+use chat_store_mongo::takeover::{Outcome, Phase, State, TakeoverError};
+use chat_store_mongo::{MongoStore, OpenError};
+use chat_testkit::php_database::PhpDatabase;
+use mongodb::bson::{Document, doc};
+
+use crate::older::{Listener, Older};
+
+/// What is compared.
+const COLLECTIONS: [&str; 6] =
+    ["users", "chat_rooms", "private_chats", "messages", "members", "migration_findings"];
+
+/// Small enough to be taken over many times, large enough to have most flaws.
+const SMALL: PhpDatabase = PhpDatabase { users: 60, rooms: 12, messages: 900, seed: 5 };
+
+async fn small() -> Older {
+    let older = Older::new().await;
+    SMALL.write(&older.database).await.unwrap();
+    older
+}
+
+/// Hashes of everything that a run makes, but for what is random.
+async fn result(older: &Older) -> Vec<(String, String)> {
+    let hashes = older.hashes().await;
+    let hash = |name: &str| (name.to_owned(), hashes.get_str(name).unwrap_or("nothing").to_owned());
+    COLLECTIONS.into_iter().map(hash).collect()
+}
+
+/// Runs in small pages until it is done; every run is stopped after `calls` calls. Answers how many it took.
+async fn run_in_pieces(older: &Older, calls: usize) -> (usize, Vec<Phase>) {
+    let mut stopped_in = Vec::new();
+    for run in 1.. {
+        assert!(run < 1_000, "it does not get on: {stopped_in:?}");
+        let mut listener = Listener { checks_in_peace: true, ..Listener::stopping_after(calls) };
+        match older.takeover().await.page_rows(20).run(&mut listener).await {
+            Ok(outcome) => {
+                assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+                return (run, stopped_in);
+            }
+            Err(TakeoverError::Stopped) => stopped_in.extend(listener.phases().last()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    unreachable!("the loop has no end")
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_anywhere_and_resumed_equals_a_whole_one() {
+    let whole = small().await;
+    let (runs, _) = run_in_pieces(&whole, usize::MAX).await;
+    assert_eq!(runs, 1);
+    let expected = result(&whole).await;
+    let mut phases = Vec::new();
+    // A checkpoint is written every eight pages, so these stop it before, at and after one.
+    for calls in [10, 12, 23] {
+        let older = small().await;
+        let (runs, stopped_in) = run_in_pieces(&older, calls).await;
+        assert!(runs > 4, "{calls}: {runs}");
+        assert_eq!(result(&older).await, expected, "stopped after every {calls} calls in {stopped_in:?}");
+        phases.extend(stopped_in);
+    }
+    phases.sort_unstable();
+    phases.dedup();
+    for phase in [Phase::Messages, Phase::Numbers] {
+        assert!(phases.contains(&phase), "{phase:?} was never stopped: {phases:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_phase_can_be_stopped_at_its_beginning_and_at_its_end() {
+    let mut listener = Listener::default();
+    let whole = small().await;
+    whole.takeover().await.page_rows(100).run(&mut listener).await.unwrap();
+    let expected = result(&whole).await;
+    let calls: Vec<usize> = (1..=listener.progress.len())
+        .filter(|call| {
+            let phase = |at: usize| listener.progress.get(at).map(|progress| progress.phase);
+            phase(call - 1) != phase(*call) || *call < 2 || phase(call - 1) != phase(call - 2)
+        })
+        .collect();
+    assert!(calls.len() >= 2 * 8, "{calls:?}");
+    for call in calls {
+        let older = small().await;
+        let first = older.takeover().await.page_rows(100).run(&mut Listener::stopping_after(call)).await;
+        assert!(matches!(first, Err(TakeoverError::Stopped)), "{first:?}");
+        let phase = listener.progress[call - 1].phase;
+        assert!(matches!(older.takeover().await.state().await.unwrap(), State::Unfinished(_)));
+        older.takeover().await.page_rows(100).run(&mut Listener::default()).await.unwrap();
+        assert_eq!(result(&older).await, expected, "stopped in {phase:?}, at call {call}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_leaves_a_database_that_no_server_opens() {
+    let older = small().await;
+    let open = async || MongoStore::open(older.config()).await.unwrap_err();
+    assert!(matches!(open().await, OpenError::NotMigrated { .. }));
+    let stopped = older.takeover().await.run(&mut Listener::stopping_after(5)).await;
+    assert!(matches!(stopped, Err(TakeoverError::Stopped)));
+    let error = open().await;
+    assert!(matches!(error, OpenError::MigrationUnfinished { .. }), "{error}");
+    assert!(error.to_string().contains("chat-server migrate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_run_at_the_same_time_ends_the_first() {
+    /// Lets another run begin in the middle of this one.
+    struct Rival<'a> {
+        older: &'a Older,
+        calls: usize,
+    }
+
+    impl chat_store_mongo::takeover::Observer for Rival<'_> {
+        fn progress(
+            &mut self,
+            _: chat_store_mongo::takeover::Progress,
+        ) -> Result<(), chat_store_mongo::takeover::Stop> {
+            self.calls += 1;
+            if self.calls == 20 {
+                let run = async {
+                    self.older.takeover().await.page_rows(20).run(&mut Listener::stopping_after(30)).await
+                };
+                let rival = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(run));
+                assert!(matches!(rival, Err(TakeoverError::Stopped)), "{rival:?}");
+            }
+            Ok(())
+        }
+
+        fn found(
+            &mut self,
+            _: &chat_store_mongo::takeover::Finding,
+        ) -> Result<(), chat_store_mongo::takeover::Stop> {
+            Ok(())
+        }
+    }
+
+    async fn check() {
+        let (older, whole) = (small().await, small().await);
+        run_in_pieces(&whole, usize::MAX).await;
+        let first = older.takeover().await.page_rows(20).run(&mut Rival { older: &older, calls: 0 }).await;
+        assert!(matches!(first, Err(TakeoverError::Superseded)), "{first:?}");
+        run_in_pieces(&older, usize::MAX).await;
+        assert_eq!(result(&older).await, result(&whole).await);
+    }
+
+    tokio::task::spawn_blocking(|| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(check());
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_older_system_that_still_writes_is_found_out_and_the_next_run_takes_its_rows_over() {
+    for (phase, collection) in [
+        (Phase::Numbers, "messages"),
+        (Phase::Members, "messages"),
+        (Phase::Check, "messages"),
+        (Phase::Members, "chat_rooms"),
+        (Phase::Check, "users"),
+        (Phase::Members, "private_chats"),
+    ] {
+        let mut listener = Listener::default();
+        let probe = small().await;
+        probe.takeover().await.page_rows(100).run(&mut listener).await.unwrap();
+        let call = listener.progress.iter().position(|progress| progress.phase == phase).unwrap() + 1;
+
+        let (older, whole) = (small().await, small().await);
+        let stopped = older.takeover().await.page_rows(100).run(&mut Listener::stopping_after(call)).await;
+        assert!(matches!(stopped, Err(TakeoverError::Stopped)));
+        let [ann, ben] = [0, 1].map(|at| (at, probe.database.collection::<Document>("users")));
+        let ann = ann.1.find_one(doc! { "username": "user0" }).await.unwrap().unwrap();
+        let ben = ben.1.find_one(doc! { "username": "user1" }).await.unwrap().unwrap();
+        let [ann, ben] = [ann, ben].map(|row| row.get_object_id("_id").unwrap());
+        let late = match collection {
+            "messages" => {
+                doc! { "sender_id": ann, "receiver_id": ben, "content": "late", "timestamp": Older::at(0), "type": "text" }
+            }
+            "chat_rooms" => {
+                doc! { "name": "Late", "creator_id": ann, "participants": [ann, ben], "created_at": Older::at(0) }
+            }
+            "private_chats" => doc! { "user1_id": ann, "user2_id": ben, "created_at": Older::at(0) },
+            _ => {
+                doc! { "username": "late", "password": "$2y$10$x", "email": "late@example.org", "created_at": Older::at(0) }
+            }
+        };
+        let mut row = doc! { "_id": Older::id(500_000_000) };
+        row.extend(late);
+        older.insert(collection, row.clone()).await;
+        whole.insert(collection, row).await;
+
+        let disturbed = older.takeover().await.page_rows(100).run(&mut Listener::default()).await;
+        match disturbed {
+            // A row that is there before its phase looks at it is taken over with the others.
+            Ok(_) => {}
+            Err(TakeoverError::Disturbed(found)) => {
+                assert_eq!(found, collection);
+                run_in_pieces(&older, usize::MAX).await;
+            }
+            Err(error) => panic!("{phase:?} {collection}: {error}"),
+        }
+        run_in_pieces_or_done(&whole).await;
+        assert_eq!(result(&older).await, result(&whole).await, "{collection} in {phase:?}");
+        older.test.open().await;
+    }
+}
+
+async fn run_in_pieces_or_done(older: &Older) {
+    older.takeover().await.page_rows(100).run(&mut Listener::default()).await.unwrap();
+}
