@@ -20,7 +20,7 @@ use crate::schema::MESSAGES;
 /// Entries that are looked at with one command: if all are messages by others, no more are needed.
 const STRETCH: u64 = hard::UNREAD_EXACT + 1;
 /// How often at most. Only where most entries are the user's own, or events between single messages, it takes many.
-const STRETCHES: usize = 10;
+const STRETCHES: usize = 5;
 
 /// Messages by others above the read position of `member`, in the conversation at its head.
 pub(crate) async fn unread(

@@ -6,41 +6,7 @@ use chat_store_mongo::MongoStore;
 use mongodb::bson::{Bson, Document, doc};
 
 use super::rows::{at, keys, new_account, object_id, session, stored, tokens};
-use crate::support::TestDatabase;
-
-/// What stands in a damaged field.
-const SENTINEL: &str = "value-to-keep-secret";
-
-/// Puts something else into each field in turn, and asks `call` what it says of it.
-async fn damage(
-    database: &mongodb::Database,
-    (collection, id): (&str, Bson),
-    fields: &[&str],
-    call: impl AsyncFn() -> Result<(), StoreError>,
-) {
-    let rows = database.collection::<Document>(collection);
-    let whole = rows.find_one(doc! { "_id": &id }).await.unwrap().expect("the row");
-    let shown = match &id {
-        Bson::ObjectId(id) => id.to_hex(),
-        Bson::Binary(id) => id.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-        other => panic!("{other} is no id"),
-    };
-    call().await.expect("it is whole");
-    for field in fields {
-        for value in [Bson::Array(vec![SENTINEL.into()]), Bson::Document(doc! { "a": SENTINEL })] {
-            let set = doc! { "$set": { *field: value } };
-            rows.update_one(doc! { "_id": &id }, set).await.unwrap();
-            let error = call().await.expect_err("it is damaged");
-            assert!(matches!(error, StoreError::Corrupt(_)), "{field}: {error:?}");
-            let text = format!("{error} {error:?}");
-            for part in [collection, shown.as_str(), field] {
-                assert!(text.contains(part), "{text} does not name {part}");
-            }
-            assert!(!text.contains(SENTINEL), "{text}");
-        }
-        rows.replace_one(doc! { "_id": &id }, &whole).await.unwrap();
-    }
-}
+use crate::support::{TestDatabase, damage};
 
 async fn an_account() -> (TestDatabase, MongoStore, mongodb::Database) {
     let test = TestDatabase::new().await;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
+use chat_core::error::StoreError;
 use chat_core::port::{AccountStore, RoomStore};
 use chat_store_mongo::{MongoConfig, MongoStore};
 use chat_testkit::Harness;
@@ -99,6 +100,12 @@ pub(crate) async fn profile(database: &mongodb::Database) {
 /// # Panics
 /// If a command walked through a collection instead of using an index.
 pub(crate) async fn check_profile(database: &mongodb::Database) -> BTreeSet<String> {
+    let entries = end_profile(database).await;
+    let names = entries.iter().filter_map(|entry| entry.get_str("ns").ok()?.split_once('.'));
+    names.map(|(_, collection)| collection.to_owned()).collect()
+}
+
+async fn end_profile(database: &mongodb::Database) -> Vec<Document> {
     database.run_command(doc! { "profile": 0 }).await.expect("the server ends the profile");
     let profile = database.collection::<Document>("system.profile");
     let entries = profile.find(doc! {}).await.expect("the profile");
@@ -106,8 +113,47 @@ pub(crate) async fn check_profile(database: &mongodb::Database) -> BTreeSet<Stri
     let walked = |entry: &&Document| mentions(entry, "COLLSCAN");
     let walks: Vec<_> = entries.iter().filter(walked).filter_map(|entry| entry.get("command")).collect();
     assert!(walks.is_empty(), "these commands use no index: {walks:#?}");
-    let names = entries.iter().filter_map(|entry| entry.get_str("ns").ok()?.split_once('.'));
-    names.map(|(_, collection)| collection.to_owned()).collect()
+    entries
+}
+
+/// What a call cost the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Commands to collections.
+    pub(crate) commands: usize,
+    /// Rows that were looked at.
+    pub(crate) rows: i64,
+    /// Keys of indexes that were looked at.
+    pub(crate) keys: i64,
+    /// Whether rows were written.
+    pub(crate) wrote: bool,
+}
+
+/// Makes a call, and answers what it cost. Nobody else uses the database.
+///
+/// # Panics
+/// If a command walked through a collection, or sorted what it had found.
+pub(crate) async fn cost_of<T>(database: &mongodb::Database, call: impl Future<Output = T>) -> (T, Cost) {
+    profile(database).await;
+    let answer = call.await;
+    let mut cost = Cost::default();
+    for entry in end_profile(database).await {
+        let (Ok(command), Ok(operation)) = (entry.get_document("command"), entry.get_str("op")) else {
+            continue;
+        };
+        if command.contains_key("profile") {
+            continue;
+        }
+        assert!(!entry.get_bool("hasSortStage").unwrap_or(false), "this command sorts: {command}");
+        let number = |field: &str| entry.get(field).and_then(Bson::as_i32).unwrap_or_default();
+        cost.commands += 1;
+        cost.rows += i64::from(number("docsExamined"));
+        cost.keys += i64::from(number("keysExamined"));
+        cost.wrote |=
+            matches!(operation, "insert" | "update" | "remove") || command.contains_key("findAndModify");
+    }
+    database.collection::<Document>("system.profile").drop().await.expect("the profile goes");
+    (answer, cost)
 }
 
 /// Runs every case of a suite, each on a database of its own, and answers the collections to which commands were seen.
@@ -150,6 +196,43 @@ fn profiled<S, F: Future<Output = S>>(
         seen.extend(runtime.block_on(check_profile(&beside)));
     }
     seen
+}
+
+/// What stands in a damaged field.
+const SENTINEL: &str = "value-to-keep-secret";
+
+/// Puts something else into each field in turn, and asks `call` what it says of it.
+///
+/// # Panics
+/// If it does not say which field of which row is damaged, or shows what stands there.
+pub(crate) async fn damage(
+    database: &mongodb::Database,
+    (collection, id): (&str, Bson),
+    fields: &[&str],
+    call: impl AsyncFn() -> Result<(), StoreError>,
+) {
+    let rows = database.collection::<Document>(collection);
+    let whole = rows.find_one(doc! { "_id": &id }).await.unwrap().expect("the row");
+    let shown = match &id {
+        Bson::ObjectId(id) => id.to_hex(),
+        Bson::Binary(id) => id.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        other => panic!("{other} is no id"),
+    };
+    call().await.expect("it is whole");
+    for field in fields {
+        for value in [Bson::Array(vec![SENTINEL.into()]), Bson::Document(doc! { "a": SENTINEL })] {
+            let set = doc! { "$set": { *field: value } };
+            rows.update_one(doc! { "_id": &id }, set).await.unwrap();
+            let error = call().await.expect_err("it is damaged");
+            assert!(matches!(error, StoreError::Corrupt(_)), "{field}: {error:?}");
+            let text = format!("{error} {error:?}");
+            for part in [collection, shown.as_str(), field] {
+                assert!(text.contains(part), "{text} does not name {part}");
+            }
+            assert!(!text.contains(SENTINEL), "{text}");
+        }
+        rows.replace_one(doc! { "_id": &id }, &whole).await.unwrap();
+    }
 }
 
 /// Whether this is the value of a field of a plan, at any depth.
