@@ -297,6 +297,9 @@ fn commands_that_cannot_begin_say_why() {
     let missing = run(&place.path("copy"), &["import", place.path("none.jsonl").to_str().unwrap()]);
     assert_eq!(missing.code, Some(66), "{}", missing.log);
     assert!(missing.log.contains("cannot read") && missing.log.contains("none.jsonl"), "{}", missing.log);
+    let directory = run(&place.path("copy"), &["import", place.path("").to_str().unwrap()]);
+    assert_eq!(directory.code, Some(66), "{}", directory.log);
+    assert!(directory.log.contains("is a directory"), "{}", directory.log);
     assert!(!place.path("copy").exists());
 
     for command in ["export", "import"] {

@@ -33,7 +33,11 @@ impl Source {
         let name = path.display().to_string();
         let unreadable = |error| Failure::new(Code::NoInput, format!("cannot read {name}: {error}"));
         let file = File::open(path).map_err(unreadable)?;
-        if file.metadata().map_err(unreadable)?.is_file() {
+        let kind = file.metadata().map_err(unreadable)?.file_type();
+        if kind.is_dir() {
+            return Err(unreadable(io::ErrorKind::IsADirectory.into()));
+        }
+        if kind.is_file() {
             return Ok(Self { file: Arc::new(file), name: name.into() });
         }
         Self::spool(file, &name)

@@ -109,6 +109,24 @@ fn only_the_server_touches_the_system() {
 }
 
 #[test]
+fn the_engine_reads_no_store_whole() {
+    // These methods answer everybody's data; only commands of operators may ask for them.
+    let mut seen = 0;
+    for (path, text) in sources().into_iter().filter(|(path, _)| !is_test(path)) {
+        let is_engine = ["chat", "auth", "hub", "protocol"]
+            .iter()
+            .any(|folder| path.starts_with(Path::new("chat-core/src").join(folder)));
+        if is_engine || path.starts_with("chat-transport-ws") {
+            seen += 1;
+            for method in ["all_accounts", "all_conversations"] {
+                assert!(!text.contains(method), "{} calls {method}", path.display());
+            }
+        }
+    }
+    assert!(seen > 50, "{seen} sources of the engine");
+}
+
+#[test]
 fn addresses_are_local_or_made_for_examples() {
     let texts =
         [".rs", ".md", ".toml", ".yml", ".yaml", ".html", ".css", ".js", ".json", ".sql", ".sh", "run"];
