@@ -58,10 +58,6 @@ impl Breaker {
         is_news
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.lock().is_some()
-    }
-
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -51,6 +51,8 @@ struct Inner {
     reads: Breaker,
     writes: Breaker,
     barrier: Barrier,
+    /// Commands that were sent and have no reply yet.
+    calls: TaskTracker,
     tasks: TaskTracker,
 }
 
@@ -72,6 +74,7 @@ impl Database {
             reads: Breaker::default(),
             writes: Breaker::default(),
             barrier: Barrier::default(),
+            calls: TaskTracker::new(),
             tasks: TaskTracker::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -87,9 +90,16 @@ impl Database {
         &self.inner.tasks
     }
 
-    /// Whether calls are refused for the time being, because the database did not answer.
+    /// Waits until every command that was sent has its reply.
+    pub(crate) async fn drain(&self) {
+        self.inner.calls.close();
+        self.inner.calls.wait().await;
+    }
+
+    /// Whether calls are refused for the time being, because the database did not answer. Whoever asks while that is
+    /// so lets it be found out whether the database is back, as a refused call does.
     pub(crate) fn is_absent(&self) -> bool {
-        self.inner.reads.is_open() || self.inner.writes.is_open()
+        [&self.inner.reads, &self.inner.writes].into_iter().any(|breaker| self.admit(breaker).is_err())
     }
 
     /// Sends one command as it is, without a concern and without repeating it.
@@ -117,7 +127,7 @@ impl Database {
         command: RawDocumentBuf,
         within: Duration,
     ) -> Result<Document, CallError> {
-        let call = self.inner.tasks.spawn(async move { database.run_raw_command(command).await });
+        let call = self.inner.calls.spawn(async move { database.run_raw_command(command).await });
         match timeout(within, call).await {
             Ok(Ok(reply)) => reply.map_err(CallError::from),
             Ok(Err(ended)) => Err(CallError::Unknown(mongodb::error::Error::custom(ended.to_string()))),
@@ -326,7 +336,8 @@ impl Database {
     }
 }
 
-fn barrier_command() -> Document {
+/// A write that changes nothing anybody reads.
+pub(crate) fn barrier_command() -> Document {
     let update = doc! { "q": { "_id": "barrier" }, "u": { "$inc": { "writes": 1_i64 } }, "upsert": true };
     doc! { "update": META, "updates": [update] }
 }

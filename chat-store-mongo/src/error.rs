@@ -35,6 +35,14 @@ pub enum OpenError {
          set it to true in the replica set's configuration"
     )]
     NotJournaled,
+    /// There is no data, and none is to be made.
+    #[error(
+        "there is no chat in the database {database}; check the connection string and the database's name"
+    )]
+    Missing {
+        /// The database.
+        database: String,
+    },
     /// The database belongs to an older chat system and has not been taken over.
     #[error(
         "the database {database} holds the data of another chat system ({found}); look at what would become of it \

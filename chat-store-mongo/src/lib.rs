@@ -16,6 +16,7 @@ mod creation;
 mod database;
 mod discovery;
 mod entry;
+mod epoch;
 mod error;
 mod heads;
 mod history;
@@ -39,6 +40,8 @@ pub mod takeover;
 mod unread;
 
 use std::sync::Arc;
+
+use chat_core::error::StoreError;
 
 pub use config::MongoConfig;
 pub use error::OpenError;
@@ -67,9 +70,20 @@ impl MongoStore {
     /// When no server can be reached or is allowed to be used, or the database is not one of this version;
     /// the message says what to do.
     pub async fn open(config: MongoConfig) -> Result<Self, OpenError> {
-        let open::Opened { database, epoch, warnings } = open::open(&config).await?;
+        open::open(&config).await.map(Self::assemble)
+    }
+
+    /// As [`open`](Self::open), but makes nothing: for tools that look at data, or change some, beside the servers.
+    ///
+    /// # Errors
+    /// As there, and when the database holds nothing.
+    pub async fn open_existing(config: MongoConfig) -> Result<Self, OpenError> {
+        open::open_existing(&config).await.map(Self::assemble)
+    }
+
+    fn assemble(open::Opened { database, epoch, warnings }: open::Opened) -> Self {
         let appender = Appender::start(&database);
-        Ok(Self { inner: Arc::new(Inner { database, epoch, warnings, appender }) })
+        Self { inner: Arc::new(Inner { database, epoch, warnings, appender }) }
     }
 
     /// What the operator should know about the servers: that there is only one, or that they are old.
@@ -78,10 +92,26 @@ impl MongoStore {
         &self.inner.warnings
     }
 
-    /// Whether the database answers, as far as is known.
+    /// Whether the database answers, as far as is known. While it does not, asking lets it be found out whether it
+    /// does again, at most once a second; so ask now and then, on a tokio runtime.
     #[must_use]
     pub fn is_answering(&self) -> bool {
         !self.inner.database.is_absent()
+    }
+
+    /// Begins a new epoch and answers its name: whoever opens the database from now on tells clients that it holds
+    /// another history than the one they know. For restored databases, while no server runs.
+    ///
+    /// # Errors
+    /// When that cannot be stored.
+    pub async fn begin_epoch(&self) -> Result<String, StoreError> {
+        epoch::begin(self.database()).await
+    }
+
+    /// Waits until every command that was sent has its reply. The end of a runtime would cut off what is under way;
+    /// call this when nobody uses the store any more.
+    pub async fn drain(&self) {
+        self.inner.database.drain().await;
     }
 
     fn database(&self) -> &Database {

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use chat_core::id::ConversationId;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 
 use crate::config::MongoConfig;
-use crate::database::{Database, Deployment};
+use crate::database::{Database, Deployment, barrier_command};
+use crate::epoch::new_epoch;
 use crate::error::{CallError, OpenError};
 use crate::reply::{WriteReply, number};
 use crate::schema::{
@@ -63,19 +63,35 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<(Database, Vec<Strin
 /// Connects, checks that the data is ours, and lays out a database that is empty.
 pub(crate) async fn open(config: &MongoConfig) -> Result<Opened, OpenError> {
     let (database, warnings) = connect(config).await?;
-    match schema_version(&database).await? {
-        Some(VERSION) => check_indexes(&database).await?,
-        Some(found) => {
-            return Err(OpenError::Newer { database: config.database.clone(), found, known: VERSION });
-        }
-        None => {
-            refuse_foreign(&database, config).await?;
-            lay_out(&database).await?;
-        }
+    if !is_ours(&database, config).await? {
+        lay_out(&database).await?;
     }
+    finish(database, warnings).await
+}
+
+/// Connects and checks that the data is ours. Lays out nothing.
+pub(crate) async fn open_existing(config: &MongoConfig) -> Result<Opened, OpenError> {
+    let (database, warnings) = connect(config).await?;
+    if !is_ours(&database, config).await? {
+        return Err(OpenError::Missing { database: config.database.clone() });
+    }
+    finish(database, warnings).await
+}
+
+/// Whether the database has our format and indexes; not, if it holds nothing. All others are refused.
+async fn is_ours(database: &Database, config: &MongoConfig) -> Result<bool, OpenError> {
+    match schema_version(database).await? {
+        Some(VERSION) => check_indexes(database).await.map(|()| true),
+        Some(found) => Err(OpenError::Newer { database: config.database.clone(), found, known: VERSION }),
+        None => refuse_foreign(database, config).await.map(|()| false),
+    }
+}
+
+async fn finish(database: Database, warnings: Vec<String>) -> Result<Opened, OpenError> {
     let epoch = meta_row(&database, EPOCH_ROW).await?;
     let epoch = epoch.as_ref().and_then(|row| row.get_str("value").ok());
     let epoch = epoch.ok_or_else(|| OpenError::Damaged("the epoch is missing from meta".to_owned()))?;
+    check_writing(&database).await?;
     Ok(Opened { epoch: epoch.to_owned(), database, warnings })
 }
 
@@ -94,10 +110,7 @@ pub(crate) async fn create_indexes(database: &Database, indexes: &[Index]) -> Re
 /// Writes the rows by which the database is known to be ours. The last step of laying out or taking over.
 pub(crate) async fn seal(database: &Database) -> Result<(), OpenError> {
     // Rows of another node that did the same a moment earlier are as good.
-    for (id, value) in [
-        (EPOCH_ROW, Bson::String(ConversationId::generate().to_string())),
-        (SCHEMA_ROW, Bson::Int64(VERSION)),
-    ] {
+    for (id, value) in [(EPOCH_ROW, Bson::String(new_epoch())), (SCHEMA_ROW, Bson::Int64(VERSION))] {
         let update = doc! { "q": { "_id": id }, "u": { "$setOnInsert": { "value": value } }, "upsert": true };
         let mut command = doc! { "update": META, "updates": [update] };
         command.insert("writeConcern", database.write_concern(COMMAND));
@@ -136,6 +149,13 @@ async fn refuse_foreign(database: &Database, config: &MongoConfig) -> Result<(),
         return Ok(());
     }
     Err(OpenError::NotMigrated { database: config.database.clone(), found: found.join(", ") })
+}
+
+/// Whether we may write, and what is written becomes durable here.
+async fn check_writing(database: &Database) -> Result<(), OpenError> {
+    let mut command = barrier_command();
+    command.insert("writeConcern", database.write_concern(COMMAND));
+    acknowledged(&ask(database, command).await?)
 }
 
 async fn check_indexes(database: &Database) -> Result<(), OpenError> {

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use chat_core::error::StoreError;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use tokio::task::spawn_blocking;
@@ -29,6 +30,17 @@ impl SqliteStore {
         spawn_blocking(move || copy(&store.inner.config, &target))
             .await
             .map_err(|_| MaintenanceError::BrokenOff)?
+    }
+
+    /// Begins a new epoch and answers its name: whoever opens the database from now on tells clients that it holds
+    /// another history than the one they know. For a database that was put back from a copy that
+    /// [`backup`](Self::backup) has not made.
+    ///
+    /// # Errors
+    /// When that cannot be stored.
+    pub async fn begin_epoch(&self) -> Result<String, StoreError> {
+        let sql = "UPDATE meta SET value = lower(hex(randomblob(16))) WHERE name = 'epoch' RETURNING value";
+        self.write(move |connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).await
     }
 
     /// Reads the whole database and answers what is wrong with it, at most 100 findings; none if it is
