@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Export(PathBuf),
     /// Put this archive into the store; `-` is standard input.
     Import(PathBuf),
+    /// Begin a new epoch.
+    Epoch,
     /// Disable or enable the account with this name.
     User {
         /// The name as a person types it.
@@ -86,6 +88,7 @@ fn chosen(matches: &ArgMatches) -> Command {
             name: matches.get_one::<String>("name").cloned().unwrap_or_default(),
             disabled: matches.get_one::<String>("what").is_some_and(|what| what == "disable"),
         },
+        Some(("epoch", _)) => Command::Epoch,
         Some(("settings", _)) => Command::Settings,
         _ if matches.get_flag("check-config") => Command::CheckConfig,
         _ => Command::Serve,
@@ -148,6 +151,16 @@ fn command() -> clap::Command {
             clap::Command::new("import")
                 .about("Fill an empty store from an archive; the server must not run")
                 .arg(file_arg("The archive that export has written. - is standard input")),
+        )
+        .subcommand(
+            clap::Command::new("epoch")
+                .about("After an older copy was restored: let clients drop what they know; no server may run")
+                .arg(
+                    Arg::new("what")
+                        .required(true)
+                        .value_parser(PossibleValuesParser::new(["new"]))
+                        .help("Begin a new epoch"),
+                ),
         )
         .subcommand(clap::Command::new("settings").about("Print all settings as Markdown").hide(true))
 }
@@ -213,6 +226,7 @@ mod tests {
         assert_eq!(parse("backup to.db").unwrap().command, Command::Backup("to.db".into()));
         assert_eq!(parse("export -").unwrap().command, Command::Export("-".into()));
         assert_eq!(parse("import a.jsonl").unwrap().command, Command::Import("a.jsonl".into()));
+        assert_eq!(parse("epoch new").unwrap().command, Command::Epoch);
         let user = parse("user disable 张三 --data-dir elsewhere").unwrap();
         assert_eq!(user.command, Command::User { name: "张三".to_owned(), disabled: true });
         assert_eq!(user.given.flags, [("data_dir".to_owned(), "elsewhere".to_owned())]);

@@ -12,13 +12,13 @@ pub(crate) enum Code {
     Success = 0,
     /// The settings or the command line are wrong. Nothing was bound or opened.
     Usage = 64,
-    /// What is stored is damaged, or was written by a newer version.
+    /// What is stored is damaged, or of another version than the program or the database server.
     DataError = 65,
     /// The file to read is not there, or cannot be read.
     NoInput = 66,
     /// There is no such user.
     NoUser = 67,
-    /// An address cannot be bound.
+    /// An address cannot be bound, or the database refuses its service.
     Unavailable = 69,
     /// Something that should not happen.
     Software = 70,
@@ -26,8 +26,10 @@ pub(crate) enum Code {
     CannotCreate = 73,
     /// The store failed while the server ran; it drained and stopped.
     InputOutput = 74,
-    /// Another process holds the data directory. Try again later.
+    /// Another process holds the data directory, or the database does not answer. Try again later.
     TryAgain = 75,
+    /// The database does not accept the credentials, or they do not allow enough.
+    NoPermission = 77,
 }
 
 /// Why the process ends early.

@@ -1,10 +1,18 @@
 //! What the server says about itself: is it ready, and what should worry its operator.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::stores::Stores;
+
+/// How often the store is looked at.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Whether the store answers, for alarms.
+const ANSWERING: &str = "chat_store_answering";
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +33,8 @@ pub(crate) struct Health {
     phase: Arc<Mutex<Phase>>,
     insecure: Arc<[String]>,
     warnings: Arc<[String]>,
+    /// Once it is open.
+    stores: Arc<OnceLock<Stores>>,
 }
 
 /// The answer to "are you ready?".
@@ -37,7 +47,7 @@ pub(crate) struct Report {
     /// The insecure options that are on.
     insecure: Arc<[String]>,
     /// What else is worth a look.
-    warnings: Arc<[String]>,
+    warnings: Vec<String>,
     /// This server's version.
     version: &'static str,
 }
@@ -49,7 +59,30 @@ impl Health {
             phase: Arc::new(Mutex::new(Phase::Starting)),
             insecure: config.insecure_options().into(),
             warnings: config.warnings().into(),
+            stores: Arc::default(),
         }
+    }
+
+    /// The store is open: from now on what it says of itself belongs to the report.
+    pub(crate) fn watch(&self, stores: &Stores) {
+        for warning in stores.warnings() {
+            tracing::warn!("{warning}");
+        }
+        // A server opens one store.
+        let _ = self.stores.set(stores.clone());
+    }
+
+    /// Publishes whether the store answers, until `stop`. A store that does not is thereby asked again and again.
+    pub(crate) async fn keep_up(self, stop: CancellationToken) {
+        metrics::describe_gauge!(ANSWERING, "Whether the store answers: 1, or 0 while it does not");
+        let mut due = tokio::time::interval(LOOK_PAUSE);
+        while stop.run_until_cancelled(due.tick()).await.is_some() {
+            metrics::gauge!(ANSWERING).set(if self.is_store_answering() { 1.0 } else { 0.0 });
+        }
+    }
+
+    fn is_store_answering(&self) -> bool {
+        self.stores.get().is_some_and(Stores::is_answering)
     }
 
     /// The server has come to this phase.
@@ -60,21 +93,23 @@ impl Health {
     /// What to tell who asks.
     pub(crate) fn report(&self) -> Report {
         let reasons = match *self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
-            Phase::Ready => vec![],
+            Phase::Ready if self.is_store_answering() => vec![],
+            Phase::Ready => vec!["the store does not answer"],
             Phase::Starting => vec!["starting"],
             Phase::Draining => vec!["draining"],
             Phase::StoreFailed => vec!["the store failed"],
         };
+        let from_store = self.stores.get().map_or(&[][..], Stores::warnings);
         Report {
             ready: reasons.is_empty(),
             reasons,
             insecure: Arc::clone(&self.insecure),
-            warnings: Arc::clone(&self.warnings),
+            warnings: self.warnings.iter().chain(from_store).cloned().collect(),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
 
-    /// Tells the log what `/readyz` tells: the insecure options and the warnings.
+    /// Tells the log what `/readyz` tells of the settings: the insecure options and the warnings.
     pub(crate) fn log_worries(&self) {
         for option in self.insecure.iter() {
             tracing::warn!(option, "an insecure option is on");

@@ -44,6 +44,7 @@ fn run(Invocation { command, given }: Invocation) -> Result<(), Failure> {
         Command::Backup(file) => runtime.block_on(tool::backup(&settings.config, file)),
         Command::Export(file) => runtime.block_on(archive::export(&settings.config, &file)),
         Command::Import(file) => runtime.block_on(archive::import(&settings.config, &file)),
+        Command::Epoch => runtime.block_on(tool::epoch(&settings.config)),
         Command::User { name, disabled } => runtime.block_on(tool::user(&settings.config, &name, disabled)),
         Command::Serve => runtime.block_on(serve(settings.config)),
     }
@@ -59,6 +60,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     let engine = Engine::open(&config).await?;
     let mut signals = Signals::listen().map_err(anyhow::Error::from)?;
 
+    health.watch(&engine.stores);
     server.open(&engine);
     health.enter(Phase::Ready);
     server.announce();
@@ -78,7 +80,7 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     signals.exit_on_next();
     let graceful = server.drain(&engine).await;
     server.end().await;
-    drop(engine); // what is queued in the store is written
+    engine.close().await;
     tracing::info!(graceful, "stopped");
     failure.map_or(Ok(()), Err)
 }

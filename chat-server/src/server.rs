@@ -92,6 +92,7 @@ impl Server {
             server.housekeeping.spawn(listener::serve(listener, Arc::new(door)));
         }
         server.housekeeping.spawn(telemetry::keep_up(metrics, server.end.clone()));
+        server.housekeeping.spawn(health.clone().keep_up(server.end.clone()));
         Ok(server)
     }
 

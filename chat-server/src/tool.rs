@@ -18,8 +18,14 @@ use crate::stores::{self, Access};
 /// # Errors
 /// There is no store, it is damaged, or the file cannot be written.
 pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<(), Failure> {
-    if config.store != StoreKind::Sqlite {
-        let message = "only the store sqlite is copied by backup; the others have tools of their own";
+    let refusal = match config.store {
+        StoreKind::Sqlite => None,
+        StoreKind::Mongodb => {
+            Some("MongoDB is backed up by its own tool: mongodump, as docs/operations.md shows")
+        }
+        StoreKind::Memory => Some("the store memory keeps nothing that could be backed up"),
+    };
+    if let Some(message) = refusal {
         return Err(Failure::new(Code::Usage, message));
     }
     let store = stores::open_sqlite_beside(config).await?;
@@ -51,4 +57,17 @@ pub(crate) async fn user(config: &Config, name: &str, disabled: bool) -> Result<
         format!("{name} is enabled")
     };
     exit::print(&(what + "\n"))
+}
+
+/// Begins a new epoch, so that clients drop what they remember of a history that is gone. The server must not run.
+///
+/// # Errors
+/// There is no store, it is in use, or it cannot be written.
+pub(crate) async fn epoch(config: &Config) -> Result<(), Failure> {
+    // Only a store that is there has an epoch; the other way of opening would make one.
+    stores::open(config, Access::Beside).await?.close().await;
+    let stores = stores::open(config, Access::Whole).await?;
+    let epoch = stores.begin_epoch().await?;
+    stores.close().await;
+    exit::print(&format!("the epoch is now {epoch}: clients that come back load everything anew\n"))
 }

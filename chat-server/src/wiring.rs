@@ -26,7 +26,7 @@ const TIDY: Duration = Duration::from_secs(600);
 pub(crate) struct Engine {
     pub(crate) chat: Chat,
     auth: Arc<PasswordAuth>,
-    stores: Stores,
+    pub(crate) stores: Stores,
 }
 
 impl Engine {
@@ -46,6 +46,13 @@ impl Engine {
     /// Waits until the store has failed for good, and answers why. Most never do.
     pub(crate) async fn store_failed(&self) -> String {
         self.stores.failed().await
+    }
+
+    /// Ends what the engine stands on: what is queued in the store is written, what is under way answered.
+    pub(crate) async fn close(self) {
+        let Self { chat, auth, stores } = self;
+        drop((chat, auth));
+        stores.close().await;
     }
 
     /// Removes now and then what is over, until `stop`.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use secrecy::ExposeSecret;
+
 use super::source::{Problem, SecretFile};
 use super::{Config, StoreKind};
 use crate::http::tls;
@@ -22,11 +24,8 @@ pub(super) fn problems(
         found.push(Problem::new(place, message));
     };
 
-    if config.store == StoreKind::Mongodb {
-        refuse("store", format!("{NOT_IN_THIS_BUILD} the MongoDB store; use sqlite or memory"));
-    }
-    if config.mongodb_uri.is_some() {
-        refuse("mongodb_uri", format!("{NOT_IN_THIS_BUILD} the MongoDB store; leave it out"));
+    if config.store == StoreKind::Mongodb && config.mongodb_uri.is_none() {
+        refuse("store", "mongodb needs mongodb_uri: where the database is".to_owned());
     }
     if config.nats_url.is_some() {
         refuse("nats_url", format!("{NOT_IN_THIS_BUILD} the cluster hub; leave it out"));
@@ -76,10 +75,30 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     if let Some(address) = config.admin_listen.filter(|address| !address.ip().is_loopback()) {
         found.push(format!("the admin listener {address} asks for no password; keep it off public networks"));
     }
+    if let Some(uri) = &config.mongodb_uri {
+        found.extend(mongodb_warnings(config, uri.expose_secret()));
+    }
     if config.store == StoreKind::Memory {
         found.push("the memory store forgets everything when the server stops".to_owned());
     }
     found
+}
+
+fn mongodb_warnings(config: &Config, uri: &str) -> Option<String> {
+    if config.store != StoreKind::Mongodb {
+        return Some("mongodb_uri is set and not used; to keep data there, set store to mongodb".to_owned());
+    }
+    // Its path says where users are looked up, and many take it for the database to use. Nothing of it is shown:
+    // where a password is not written as it should, this may be a part of it.
+    let address = uri.split('?').next().unwrap_or_default();
+    let hosts = address.rsplit('@').next().unwrap_or_default();
+    let path = hosts.trim_start_matches("mongodb://").trim_start_matches("mongodb+srv://").split_once('/');
+    let path = path.map_or("", |(_, path)| path);
+    let is_other = !["", "admin", &config.mongodb_database].contains(&path);
+    is_other.then(|| {
+        let database = &config.mongodb_database;
+        format!("mongodb_uri names another database than mongodb_database; what is used is {database}")
+    })
 }
 
 fn readable(path: &Path) -> String {

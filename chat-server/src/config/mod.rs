@@ -93,9 +93,9 @@ settings! {
         store: StoreKind = StoreKind::Sqlite;
         /// Directory of the embedded store. Made if it is missing.
         data_dir: PathBuf = PathBuf::from("./chat-data");
-        /// Address of MongoDB. This build contains no MongoDB store and refuses it.
+        /// Address of MongoDB, such as `mongodb://user:password@host/?replicaSet=rs0`. The store `mongodb` needs it.
         mongodb_uri: Option<SecretString> = None;
-        /// Name of the MongoDB database.
+        /// Name of the database in MongoDB that everything is kept in.
         mongodb_database: String = "chat_system".to_owned();
         /// Address of NATS. This build contains no cluster hub and refuses it.
         nats_url: Option<SecretString> = None;

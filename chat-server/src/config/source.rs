@@ -313,16 +313,39 @@ mod tests {
     #[test]
     fn what_this_build_does_not_contain_is_refused_by_name() {
         let found = problems(Given {
-            environment: environment(&[
-                ("CHAT_STORE", "mongodb"),
-                ("CHAT_MONGODB_URI", "mongodb://user:password@host"),
-                ("CHAT_NATS_URL", "nats://secret@host"),
-            ]),
+            environment: environment(&[("CHAT_NATS_URL", "nats://secret@host")]),
             ..Given::default()
         });
-        assert_eq!(found.len(), 3, "{found:#?}");
-        assert!(found.iter().all(|line| line.contains("does not contain")), "{found:#?}");
-        assert!(!found.concat().contains("password") && !found.concat().contains("nats://"));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("does not contain") && !found[0].contains("nats://"), "{found:#?}");
+    }
+
+    #[test]
+    fn the_store_mongodb_needs_an_address() {
+        let given = |pairs: &[(&str, &str)]| Given { environment: environment(pairs), ..Given::default() };
+        let found = problems(given(&[("CHAT_STORE", "mongodb")]));
+        assert_eq!(found, ["CHAT_STORE: mongodb needs mongodb_uri: where the database is"]);
+        let whole = given(&[("CHAT_STORE", "mongodb"), ("CHAT_MONGODB_URI", "mongodb://host")]);
+        assert!(resolve(whole).unwrap().config.warnings().is_empty());
+        let unused = resolve(given(&[("CHAT_MONGODB_URI", "mongodb://host")])).unwrap().config;
+        assert!(unused.warnings()[0].contains("not used"));
+    }
+
+    #[test]
+    fn an_address_that_names_another_database_is_worth_a_warning_without_a_word_of_it() {
+        let warnings = |uri: &str, database: &str| {
+            let pairs =
+                [("CHAT_STORE", "mongodb"), ("CHAT_MONGODB_URI", uri), ("CHAT_MONGODB_DATABASE", database)];
+            let given = Given { environment: environment(&pairs), ..Given::default() };
+            resolve(given).unwrap().config.warnings()
+        };
+        for uri in ["mongodb://u:p@a,b/", "mongodb://a/admin", "mongodb+srv://a/chat?w=1", "mongodb://a"] {
+            assert!(warnings(uri, "chat").is_empty(), "{uri}");
+        }
+        for uri in ["mongodb://u:p@a/canary", "mongodb://a/canary?x=1", "mongodb://u:x/canary?@a/b"] {
+            let found = warnings(uri, "chat");
+            assert!(found[0].contains("what is used is chat") && !found[0].contains("canary"), "{found:?}");
+        }
     }
 
     #[test]
