@@ -7,8 +7,15 @@ mod support;
 
 use chat_testkit::client::{ABNORMAL, Message};
 use serde_json::{Value, json};
-use support::Server;
 use support::people::{Device, text};
+use support::{Server, Store, on_every_store};
+
+on_every_store! {
+    sec_47_frames_that_cannot_be_requests_close_with_the_right_code,
+    the_tenth_unreadable_frame_closes,
+    sec_41_operators_in_place_of_values_are_never_looked_up,
+    a_thousand_random_frames_harm_nobody,
+}
 
 /// Two people who talk, whatever others do.
 struct Bystanders {
@@ -41,9 +48,8 @@ impl Bystanders {
     }
 }
 
-#[tokio::test]
-async fn sec_47_frames_that_cannot_be_requests_close_with_the_right_code() {
-    let server = Server::start();
+async fn sec_47_frames_that_cannot_be_requests_close_with_the_right_code(store: Store) {
+    let server = store.start();
     let mut bystanders = Bystanders::of(&server).await;
     let too_big = json!({"action": "ping", "request_id": "x".repeat(70_000)}).to_string();
     for (frame, code) in [(Message::text(too_big), 1009), (Message::binary(vec![1, 2, 3]), 1003)] {
@@ -56,9 +62,8 @@ async fn sec_47_frames_that_cannot_be_requests_close_with_the_right_code() {
     bystanders.are_well(&server).await;
 }
 
-#[tokio::test]
-async fn the_tenth_unreadable_frame_closes() {
-    let server = Server::start();
+async fn the_tenth_unreadable_frame_closes(store: Store) {
+    let server = store.start();
     let bystanders = Bystanders::of(&server).await;
     let mut socket = server.connect().await;
     for frame in ["", "x", "[]", "7", "null", "{", "{}x", "\"\"", "\u{feff}{}"] {
@@ -76,9 +81,8 @@ async fn the_tenth_unreadable_frame_closes() {
     bystanders.are_well(&server).await;
 }
 
-#[tokio::test]
-async fn sec_41_operators_in_place_of_values_are_never_looked_up() {
-    let server = Server::start();
+async fn sec_41_operators_in_place_of_values_are_never_looked_up(store: Store) {
+    let server = store.start();
     let mut bystanders = Bystanders::of(&server).await;
     let mut stranger = server.connect().await;
     let room = bystanders.room.clone();
@@ -117,9 +121,8 @@ async fn sec_41_operators_in_place_of_values_are_never_looked_up() {
     bystanders.are_well(&server).await;
 }
 
-#[tokio::test]
-async fn a_thousand_random_frames_harm_nobody() {
-    let server = Server::with().set("rate_user_requests_per_second", "0").start();
+async fn a_thousand_random_frames_harm_nobody(store: Store) {
+    let server = store.server().set("rate_user_requests_per_second", "0").start();
     let mut bystanders = Bystanders::of(&server).await;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut eve = server.newcomer("eve").await;

@@ -13,8 +13,12 @@ use serde_json::{Value, json};
 use support::people::Device;
 use support::replica::Replica;
 use support::traffic::{Receipt, Sender, check_log};
-use support::{Ended, Server};
+use support::{Ended, Server, Store, on_every_store};
 use tokio::sync::watch;
+
+on_every_store! {
+    a_server_that_is_killed_again_and_again_loses_doubles_and_reorders_nothing,
+}
 
 const SENDERS: [&str; 4] = ["ann", "bob", "cid", "dora"];
 const EACH: usize = 2_500;
@@ -122,9 +126,8 @@ fn the_check_of_logs_finds_what_is_wrong_with_them() {
     assert!(!holds(&reordered, &ann), "the order of the sender");
 }
 
-#[tokio::test]
-async fn a_server_that_is_killed_again_and_again_loses_doubles_and_reorders_nothing() {
-    let mut server = Server::start();
+async fn a_server_that_is_killed_again_and_again_loses_doubles_and_reorders_nothing(store: Store) {
+    let mut server = store.start();
     let mut world = World::new(&server).await;
     for kill_at in KILLS {
         let ended = world.go_on(server, Some(kill_at)).await.expect_err("it was killed");

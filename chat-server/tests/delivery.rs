@@ -7,9 +7,15 @@ mod support;
 
 use futures::future::join_all;
 use serde_json::Value;
-use support::Server;
 use support::people::{Device, keyed, text};
 use support::replica::Replica;
+use support::{Server, Store, on_every_store};
+
+on_every_store! {
+    every_device_of_every_member_gets_every_message_in_order_and_once,
+    after_a_thousand_missed_messages_sync_brings_exactly_the_log,
+    after_three_thousand_missed_messages_history_brings_exactly_the_log,
+}
 
 fn numbered(room: &str, count: usize) -> impl Iterator<Item = Value> {
     (1..=count).map(move |number| text(room, &format!("message {number}")))
@@ -19,9 +25,8 @@ fn contents(messages: &[Value]) -> Vec<&str> {
     messages.iter().map(|message| message["content"].as_str().unwrap()).collect()
 }
 
-#[tokio::test]
-async fn every_device_of_every_member_gets_every_message_in_order_and_once() {
-    let server = Server::start();
+async fn every_device_of_every_member_gets_every_message_in_order_and_once(store: Store) {
+    let server = store.start();
     let (mut ann, mut bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     let mut cid = server.newcomer("cid").await;
     let room = server.room_of(&mut [&mut ann, &mut bob, &mut cid]).await;
@@ -84,9 +89,8 @@ async fn miss(server: &Server, count: usize) -> (Device, Replica, String) {
     (bob, replica, room)
 }
 
-#[tokio::test]
-async fn after_a_thousand_missed_messages_sync_brings_exactly_the_log() {
-    let server = Server::start();
+async fn after_a_thousand_missed_messages_sync_brings_exactly_the_log(store: Store) {
+    let server = store.start();
     let (mut bob, replica, room) = miss(&server, 999).await;
     let copy = replica.room(&room);
     assert_eq!(copy.paged, 0, "1,000 missed entries come by sync");
@@ -95,9 +99,8 @@ async fn after_a_thousand_missed_messages_sync_brings_exactly_the_log() {
     assert_eq!(contents(&copy.messages)[1000], "after");
 }
 
-#[tokio::test]
-async fn after_three_thousand_missed_messages_history_brings_exactly_the_log() {
-    let server = Server::start();
+async fn after_three_thousand_missed_messages_history_brings_exactly_the_log(store: Store) {
+    let server = store.start();
     let (mut bob, replica, room) = miss(&server, 3_000).await;
     let copy = replica.room(&room);
     assert_eq!(copy.paged, 1, "sync says that it is too much");

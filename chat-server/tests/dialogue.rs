@@ -7,8 +7,15 @@ mod support;
 
 use chat_testkit::client::TestClient;
 use serde_json::{Value, json};
-use support::Server;
 use support::people::{registration, string, text};
+use support::{Store, on_every_store};
+
+on_every_store! {
+    the_dialogue_works_word_for_word_bound_or_with_a_token_each_time,
+    the_texts_of_errors_are_those_that_clients_know,
+    request_ids_come_back_as_they_were_written,
+    chinese_names_and_messages_arrive_unchanged_and_rooms_are_found_by_a_part_of_their_name,
+}
 
 /// How a client shows who it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -167,9 +174,8 @@ async fn leave(ann: &mut Person, room: &str) {
     }
 }
 
-#[tokio::test]
-async fn the_dialogue_works_word_for_word_bound_or_with_a_token_each_time() {
-    let server = Server::start();
+async fn the_dialogue_works_word_for_word_bound_or_with_a_token_each_time(store: Store) {
+    let server = store.start();
     let (named, root) = (format!("ws://{}/ws", server.address), format!("ws://{}/", server.address));
     whole_dialogue(&named, ["ann", "bob"], Style::Bound).await;
     whole_dialogue(&named, ["cid", "dora"], Style::TokenEachTime).await;
@@ -177,9 +183,8 @@ async fn the_dialogue_works_word_for_word_bound_or_with_a_token_each_time() {
     whole_dialogue(&root, ["emil", "fatma"], Style::Bound).await;
 }
 
-#[tokio::test]
-async fn the_texts_of_errors_are_those_that_clients_know() {
-    let server = Server::start();
+async fn the_texts_of_errors_are_those_that_clients_know(store: Store) {
+    let server = store.start();
     let mut socket = server.connect().await;
     socket.send_text("{\"action\": ").await;
     let reply = socket.next_reply().await;
@@ -197,9 +202,8 @@ async fn the_texts_of_errors_are_those_that_clients_know() {
     assert_refused(&mut socket, json!({"action": "dance"}), "unknown_action", "Unknown action").await;
 }
 
-#[tokio::test]
-async fn request_ids_come_back_as_they_were_written() {
-    let server = Server::start();
+async fn request_ids_come_back_as_they_were_written(store: Store) {
+    let server = store.start();
     let mut socket = server.connect().await;
     for request_id in [json!(7), json!("七"), json!(-1.5), json!("")] {
         let reply = socket.request(json!({"action": "ping", "request_id": request_id})).await;
@@ -209,9 +213,10 @@ async fn request_ids_come_back_as_they_were_written() {
     }
 }
 
-#[tokio::test]
-async fn chinese_names_and_messages_arrive_unchanged_and_rooms_are_found_by_a_part_of_their_name() {
-    let server = Server::start();
+async fn chinese_names_and_messages_arrive_unchanged_and_rooms_are_found_by_a_part_of_their_name(
+    store: Store,
+) {
+    let server = store.start();
     let mut zhang = server.newcomer("张三").await;
     let mut li = server.newcomer("李四").await;
     assert_eq!(li.refused(registration("张三")).await, "already_exists");

@@ -6,8 +6,16 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::Server;
 use support::people::{Device, text};
+use support::{Store, on_every_store};
+
+on_every_store! {
+    people_are_online_until_a_while_after_their_last_device_has_gone,
+    invisible_people_look_offline_at_once,
+    typing_is_seen_by_the_others_and_leaves_no_trace,
+    read_positions_move_forwards_only_and_unread_counts_follow,
+    in_private_chats_the_other_one_sees_what_was_read,
+}
 
 /// The next status of `user_id` that is pushed to `device`.
 async fn next_status(device: &mut Device, user_id: &str) -> Value {
@@ -25,9 +33,8 @@ async fn status(device: &mut Device, user_id: &str) -> Value {
     reply["users"][0]["status"].clone()
 }
 
-#[tokio::test]
-async fn people_are_online_until_a_while_after_their_last_device_has_gone() {
-    let server = Server::start();
+async fn people_are_online_until_a_while_after_their_last_device_has_gone(store: Store) {
+    let server = store.start();
     let (mut ann, mut bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     let mut eve = server.newcomer("eve").await;
     let ann_id = ann.user_id.clone();
@@ -60,9 +67,8 @@ async fn people_are_online_until_a_while_after_their_last_device_has_gone() {
     assert!(eve.take_pushes().iter().all(|push| push["action"] != "presence"));
 }
 
-#[tokio::test]
-async fn invisible_people_look_offline_at_once() {
-    let server = Server::start();
+async fn invisible_people_look_offline_at_once(store: Store) {
+    let server = store.start();
     let (mut ann, mut bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     let room = server.room_of(&mut [&mut ann, &mut bob]).await;
     for status in ["busy", "offline"] {
@@ -74,9 +80,8 @@ async fn invisible_people_look_offline_at_once() {
     assert_eq!(status(&mut bob, &ann.user_id).await, "offline");
 }
 
-#[tokio::test]
-async fn typing_is_seen_by_the_others_and_leaves_no_trace() {
-    let server = Server::start();
+async fn typing_is_seen_by_the_others_and_leaves_no_trace(store: Store) {
+    let server = store.start();
     let (mut ann, mut bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     let mut eve = server.newcomer("eve").await;
     let room = server.room_of(&mut [&mut ann, &mut bob]).await;
@@ -93,9 +98,8 @@ async fn typing_is_seen_by_the_others_and_leaves_no_trace() {
     assert!(bob.history(&room).await.is_empty());
 }
 
-#[tokio::test]
-async fn read_positions_move_forwards_only_and_unread_counts_follow() {
-    let server = Server::start();
+async fn read_positions_move_forwards_only_and_unread_counts_follow(store: Store) {
+    let server = store.start();
     let (mut ann, mut bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     let mut phone = server.device("bob").await;
     let room = server.room_of(&mut [&mut ann, &mut bob]).await;
@@ -128,9 +132,8 @@ async fn read_positions_move_forwards_only_and_unread_counts_follow() {
     );
 }
 
-#[tokio::test]
-async fn in_private_chats_the_other_one_sees_what_was_read() {
-    let server = Server::start();
+async fn in_private_chats_the_other_one_sees_what_was_read(store: Store) {
+    let server = store.start();
     let (mut ann, mut bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     let chat = ann.chat_with(&bob.user_id).await;
     let message = json!({"action": "send_private_message", "chat_id": chat, "content": "Hi"});

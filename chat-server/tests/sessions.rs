@@ -7,8 +7,18 @@ mod support;
 
 use chat_testkit::client::TestClient;
 use serde_json::{Value, json};
-use support::Server;
 use support::people::{Device, PASSWORD, string, text};
+use support::{Server, Store, on_every_store};
+
+on_every_store! {
+    wrong_tokens_open_nothing_and_close_nothing,
+    a_connection_that_nobody_signs_in_on_is_closed,
+    sec_27_a_changed_password_ends_the_other_sessions_and_their_sockets,
+    sec_27_a_revoked_session_ends_with_all_its_sockets_and_no_others,
+    logging_out_keeps_the_socket_and_closes_the_sessions_others,
+    sec_25_each_refresh_gives_another_pair_and_a_lost_reply_is_made_good,
+    sec_28_a_token_that_ends_is_announced_renewed_in_place_or_closes_its_socket,
+}
 
 fn authenticate(token: &Value) -> Value {
     json!({"action": "authenticate", "token": token})
@@ -32,9 +42,8 @@ async fn assert_ended(server: &Server, mut device: Device) {
     assert_eq!(reply["success"], false, "{reply}");
 }
 
-#[tokio::test]
-async fn wrong_tokens_open_nothing_and_close_nothing() {
-    let server = Server::start();
+async fn wrong_tokens_open_nothing_and_close_nothing(store: Store) {
+    let server = store.start();
     let (mut ann, bob) = (server.newcomer("ann").await, server.newcomer("bob").await);
     for wrong in ["", "x", &ann.token[1..], &ann.refresh_token.clone(), &ann.token.to_uppercase()] {
         let mut socket = server.connect().await;
@@ -48,18 +57,16 @@ async fn wrong_tokens_open_nothing_and_close_nothing() {
     ann.create_room("Still here").await;
 }
 
-#[tokio::test]
-async fn a_connection_that_nobody_signs_in_on_is_closed() {
-    let server = Server::with().set("limit_authentication_seconds", "3").start();
+async fn a_connection_that_nobody_signs_in_on_is_closed(store: Store) {
+    let server = store.server().set("limit_authentication_seconds", "3").start();
     let mut signed_in = server.newcomer("ann").await;
     let mut stranger = server.connect().await;
     assert_eq!(stranger.closed().await, (4401, "missing".to_owned()));
     signed_in.ok(json!({"action": "ping"})).await;
 }
 
-#[tokio::test]
-async fn sec_27_a_changed_password_ends_the_other_sessions_and_their_sockets() {
-    let server = Server::start();
+async fn sec_27_a_changed_password_ends_the_other_sessions_and_their_sockets(store: Store) {
+    let server = store.start();
     let mut ann = server.newcomer("ann").await;
     let (phone, tablet) = (server.device("ann").await, server.device("ann").await);
     let mut change =
@@ -78,9 +85,8 @@ async fn sec_27_a_changed_password_ends_the_other_sessions_and_their_sockets() {
     socket.ok(login).await;
 }
 
-#[tokio::test]
-async fn sec_27_a_revoked_session_ends_with_all_its_sockets_and_no_others() {
-    let server = Server::start();
+async fn sec_27_a_revoked_session_ends_with_all_its_sockets_and_no_others(store: Store) {
+    let server = store.start();
     let (mut ann, mut eve) = (server.newcomer("ann").await, server.newcomer("eve").await);
     let phone = server.device("ann").await;
     let tab = server.resume(&phone).await;
@@ -97,9 +103,8 @@ async fn sec_27_a_revoked_session_ends_with_all_its_sockets_and_no_others() {
     ann.ok(json!({"action": "list_rooms"})).await;
 }
 
-#[tokio::test]
-async fn logging_out_keeps_the_socket_and_closes_the_sessions_others() {
-    let server = Server::start();
+async fn logging_out_keeps_the_socket_and_closes_the_sessions_others(store: Store) {
+    let server = store.start();
     let mut ann = server.newcomer("ann").await;
     let tab = server.resume(&ann).await;
     let mut phone = server.device("ann").await;
@@ -109,9 +114,8 @@ async fn logging_out_keeps_the_socket_and_closes_the_sessions_others() {
     phone.ok(json!({"action": "list_rooms"})).await;
 }
 
-#[tokio::test]
-async fn sec_25_each_refresh_gives_another_pair_and_a_lost_reply_is_made_good() {
-    let server = Server::start();
+async fn sec_25_each_refresh_gives_another_pair_and_a_lost_reply_is_made_good(store: Store) {
+    let server = store.start();
     let mut ann = server.newcomer("ann").await;
     let mut socket = server.connect().await;
     let mut seen = vec![ann.token.clone(), ann.refresh_token.clone()];
@@ -132,9 +136,8 @@ async fn sec_25_each_refresh_gives_another_pair_and_a_lost_reply_is_made_good() 
     assert_eq!(listed["sessions"].as_array().unwrap().len(), 1, "it is still one session");
 }
 
-#[tokio::test]
-async fn sec_28_a_token_that_ends_is_announced_renewed_in_place_or_closes_its_socket() {
-    let server = Server::with().set("access_token_seconds", "5").start();
+async fn sec_28_a_token_that_ends_is_announced_renewed_in_place_or_closes_its_socket(store: Store) {
+    let server = store.server().set("access_token_seconds", "5").start();
     let mut ann = server.newcomer("ann").await;
     let mut idle = server.resume(&ann).await;
     let room = ann.create_room("Harbour").await;

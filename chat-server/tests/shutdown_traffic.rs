@@ -7,15 +7,18 @@ mod support;
 use std::collections::BTreeSet;
 
 use futures::future::{join, join_all};
-use support::Server;
 use support::people::Device;
 use support::traffic::{Sender, check_log};
+use support::{Store, on_every_store};
 use tokio::sync::watch;
 
-#[tokio::test]
-async fn sec_89_what_a_stopping_server_has_accepted_is_answered_and_nothing_else_is_stored() {
+on_every_store! {
+    sec_89_what_a_stopping_server_has_accepted_is_answered_and_nothing_else_is_stored,
+}
+
+async fn sec_89_what_a_stopping_server_has_accepted_is_answered_and_nothing_else_is_stored(store: Store) {
     let names = ["ann", "bob", "cid", "dora"];
-    let mut server = Server::start();
+    let mut server = store.start();
     let mut devices = join_all(names.map(|name| server.newcomer(name))).await;
     let mut rooms = Vec::new();
     for _ in 0..2 {

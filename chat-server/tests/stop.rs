@@ -9,7 +9,15 @@ use std::net::TcpStream;
 
 use chat_testkit::client::TestClient;
 use rustix::process::Signal;
-use support::{PATIENCE, Server, wait_until};
+use support::{PATIENCE, Server, Store, on_every_store, wait_until};
+
+on_every_store! {
+    sec_89_a_signal_lets_the_server_finish_and_exit_with_success,
+    sec_89_connections_are_closed_with_1001,
+    sec_89_a_draining_server_is_not_ready_and_lets_nobody_in,
+    a_drain_ends_at_its_deadline,
+    a_second_signal_stops_at_once,
+}
 
 /// A WebSocket whose client never answers: closing it takes the server a while.
 fn silent_client(server: &Server) -> TcpStream {
@@ -24,19 +32,17 @@ fn silent_client(server: &Server) -> TcpStream {
     socket
 }
 
-#[test]
-fn sec_89_a_signal_lets_the_server_finish_and_exit_with_success() {
+async fn sec_89_a_signal_lets_the_server_finish_and_exit_with_success(store: Store) {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut server = Server::start();
+        let mut server = store.start();
         server.signal(signal);
         assert_eq!(server.wait(), Some(0));
         assert!(server.log().contains("stopped graceful=true"), "{}", server.log());
     }
 }
 
-#[tokio::test]
-async fn sec_89_connections_are_closed_with_1001() {
-    let mut server = Server::start();
+async fn sec_89_connections_are_closed_with_1001(store: Store) {
+    let mut server = store.start();
     let mut client = TestClient::connect(&server.socket_url()).await;
     server.terminate();
     let code = client.close_code().await;
@@ -45,9 +51,8 @@ async fn sec_89_connections_are_closed_with_1001() {
     assert!(server.log().contains("stopped graceful=true"), "{}", server.log());
 }
 
-#[test]
-fn sec_89_a_draining_server_is_not_ready_and_lets_nobody_in() {
-    let mut server = Server::start();
+async fn sec_89_a_draining_server_is_not_ready_and_lets_nobody_in(store: Store) {
+    let mut server = store.start();
     let _client = silent_client(&server);
     assert_eq!(server.ask_admin("/readyz").status, 200);
     server.terminate();
@@ -58,19 +63,17 @@ fn sec_89_a_draining_server_is_not_ready_and_lets_nobody_in() {
     assert_eq!(server.wait(), Some(0));
 }
 
-#[test]
-fn a_drain_ends_at_its_deadline() {
-    let mut server = Server::with().set("drain_seconds", "0").start();
+async fn a_drain_ends_at_its_deadline(store: Store) {
+    let mut server = store.server().set("drain_seconds", "0").start();
     let _client = silent_client(&server);
     server.terminate();
     assert_eq!(server.wait(), Some(0));
     assert!(server.log().contains("stopped graceful=false"), "{}", server.log());
 }
 
-#[test]
-fn a_second_signal_stops_at_once() {
+async fn a_second_signal_stops_at_once(store: Store) {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        let mut server = Server::start();
+        let mut server = store.start();
         let _client = silent_client(&server);
         server.terminate();
         server.wait_for_log("stopping");

@@ -9,7 +9,13 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use chat_testkit::client::TestClient;
 use serde_json::{Value, json};
-use support::Server;
+use support::{Server, Store, on_every_store};
+
+on_every_store! {
+    data_survive_a_restart,
+    a_disabled_user_is_signed_out_and_kept_out_until_enabled,
+    sec_88_a_new_epoch_lets_clients_drop_what_they_know,
+}
 
 fn registration(username: &str) -> Value {
     json!({"action": "register", "username": username, "password": "correct horse", "email": "a@example.org"})
@@ -19,27 +25,22 @@ fn login(username: &str) -> Value {
     json!({"action": "login", "username": username, "password": "correct horse"})
 }
 
-/// The output of a command on the server's data, in the server's directory.
-fn tool(server: &Server, arguments: &[&str]) -> support::Ended {
-    let mut builder = Server::with().set("data_dir", server.data_dir().to_str().unwrap());
-    for argument in arguments {
-        builder = builder.arg(*argument);
-    }
-    builder.run()
-}
-
-#[tokio::test]
-async fn data_survive_a_restart_and_belong_to_their_owner_only() {
-    let server = Server::start();
+async fn data_survive_a_restart(store: Store) {
+    let server = store.start();
     let mut ann = TestClient::connect(&server.socket_url()).await;
     ann.ok(registration("ann")).await;
+    let server = server.kill().again().start();
+    let mut ann = TestClient::connect(&server.socket_url()).await;
+    ann.ok(login("ann")).await;
+}
+
+#[test]
+fn files_belong_to_their_owner_only() {
+    let server = Server::start();
     for path in [server.data_dir(), server.data_dir().join("chat.db")] {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
     }
-    let server = server.kill().again().start();
-    let mut ann = TestClient::connect(&server.socket_url()).await;
-    ann.ok(login("ann")).await;
 }
 
 #[tokio::test]
@@ -103,10 +104,10 @@ async fn a_backup_of_a_running_server_starts_elsewhere() {
     let data = target.directory().join("chat-data");
     fs::create_dir(&data).unwrap();
     let file = data.join("chat.db");
-    let done = tool(&server, &["backup", file.to_str().unwrap()]);
+    let done = server.tool(&["backup", file.to_str().unwrap()]);
     assert_eq!(done.code, Some(0), "{}", done.log);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o077, 0);
-    let again = tool(&server, &["backup", file.to_str().unwrap()]);
+    let again = server.tool(&["backup", file.to_str().unwrap()]);
     assert_eq!(again.code, Some(73), "an existing file is never overwritten: {}", again.log);
 
     let restored = target.start();
@@ -134,20 +135,19 @@ async fn a_damaged_database_is_not_backed_up() {
     let file = fs::File::options().write(true).open(&database).unwrap();
     file.write_all_at(&[0xA5; 64 * 1_024], file.metadata().unwrap().len() / 2).unwrap();
     let backup = server.directory().join("copy.db");
-    let refused = tool(&server, &["backup", backup.to_str().unwrap()]);
+    let refused = server.tool(&["backup", backup.to_str().unwrap()]);
     assert_eq!(refused.code, Some(65), "{}", refused.log);
     assert!(refused.log.contains("chat.db is damaged"), "{}", refused.log);
     assert!(!refused.output.contains("complete") && !backup.exists(), "{}", refused.output);
 }
 
-#[tokio::test]
-async fn a_disabled_user_is_signed_out_and_kept_out_until_enabled() {
-    let server = Server::start();
+async fn a_disabled_user_is_signed_out_and_kept_out_until_enabled(store: Store) {
+    let server = store.start();
     let mut ann = TestClient::connect(&server.socket_url()).await;
     ann.ok(registration("ann")).await;
     ann.ok(login("ann")).await;
 
-    let done = tool(&server, &["user", "disable", "ANN"]);
+    let done = server.tool(&["user", "disable", "ANN"]);
     assert_eq!(
         (done.code, done.output.as_str()),
         (Some(0), "ANN is disabled; sessions ended: 1"),
@@ -158,20 +158,52 @@ async fn a_disabled_user_is_signed_out_and_kept_out_until_enabled() {
     let mut ann = TestClient::connect(&server.socket_url()).await;
     assert_eq!(ann.refused(login("ann")).await, "invalid_credentials");
 
-    let done = tool(&server, &["user", "enable", "ann"]);
+    let done = server.tool(&["user", "enable", "ann"]);
     assert_eq!((done.code, done.output.as_str()), (Some(0), "ann is enabled"), "{}", done.log);
     ann.ok(login("ann")).await;
 
-    let unknown = tool(&server, &["user", "disable", "nobody"]);
+    let unknown = server.tool(&["user", "disable", "nobody"]);
     assert_eq!(unknown.code, Some(67));
     assert!(unknown.log.contains("there is no user nobody"), "{}", unknown.log);
 }
 
+async fn sec_88_a_new_epoch_lets_clients_drop_what_they_know(store: Store) {
+    let server = store.start();
+    let mut ann = server.newcomer("ann").await;
+    let room = ann.create_room("Harbour").await;
+    let sync = |epoch: &Value| json!({"action": "sync", "cursors": {&room: 1}, "epoch": epoch});
+    let old = ann.greeting()["epoch"].clone();
+    assert_eq!(ann.ok(sync(&old)).await["conversations"][&room]["state"], "ok");
+    server.terminate();
+    let stopped = server.into_ended();
+
+    let done = stopped.tool(&["epoch", "new"]);
+    assert_eq!(done.code, Some(0), "{}", done.log);
+    let server = stopped.again().start();
+    let mut ann = server.resume(&ann).await;
+    let new = ann.greeting()["epoch"].clone();
+    assert_ne!(new, old);
+    assert!(done.output.contains(new.as_str().unwrap()), "{}", done.output);
+    assert_eq!(ann.ok(sync(&old)).await["conversations"][&room]["state"], "reset");
+    assert_eq!(ann.ok(sync(&new)).await["conversations"][&room]["state"], "ok");
+}
+
+#[test]
+fn a_new_epoch_is_not_begun_while_a_server_has_the_file() {
+    let server = Server::start();
+    let refused = server.tool(&["epoch", "new"]);
+    assert_eq!(refused.code, Some(75), "{}", refused.log);
+    assert!(refused.log.contains("in use"), "{}", refused.log);
+}
+
 #[test]
 fn tools_need_a_database() {
-    let missing = Server::with().arg("backup").arg("copy.db").run();
-    assert_eq!(missing.code, Some(73), "{}", missing.log);
-    assert!(missing.log.contains("there is no database"), "{}", missing.log);
+    for command in [["backup", "copy.db"], ["epoch", "new"]] {
+        let missing = command.into_iter().fold(Server::with(), |builder, word| builder.arg(word)).run();
+        assert_eq!(missing.code, Some(73), "{}", missing.log);
+        assert!(missing.log.contains("there is no database"), "{}", missing.log);
+        assert!(!missing.directory().join("chat-data").exists(), "{command:?} made one");
+    }
     let memory = Server::with().set("store", "memory").arg("user").arg("disable").arg("ann").run();
     assert_eq!(memory.code, Some(64));
 }

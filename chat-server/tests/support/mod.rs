@@ -4,6 +4,7 @@
 //! ```ignore
 //! let server = Server::start();                                  // SQLite in a temporary directory
 //! let server = Server::with().set("store", "memory").start();    // any setting by its key
+//! let server = Store::Mongodb.start();                           // a database of its own in MongoDB
 //! connect(&format!("ws://{}/ws", server.address));
 //! server.terminate();                                            // SIGTERM
 //! assert_eq!(server.wait(), Some(0));
@@ -12,11 +13,14 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
+    unused_macros,
     clippy::unwrap_used,
     reason = "shared by test programs; each uses its own part"
 )]
 
 pub mod archives;
+pub mod home;
 pub mod people;
 pub mod replica;
 pub mod traffic;
@@ -29,8 +33,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use chat_testkit::mongod::FreshDatabase;
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+
+use home::Home;
+pub use home::Store;
+pub(crate) use home::on_every_store;
 
 /// How long anything here may take; far more than it does.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,7 +50,7 @@ pub struct Builder {
     arguments: Vec<String>,
     /// What a shell does before it becomes the server.
     preparation: Option<String>,
-    directory: TempDir,
+    home: Home,
 }
 
 /// A running server. Killed when it is dropped.
@@ -57,7 +65,7 @@ pub struct Server {
     pub admin: Option<SocketAddr>,
     /// The one line on standard output.
     pub ready_line: String,
-    directory: TempDir,
+    home: Home,
 }
 
 /// A server that did not get ready, or a command that ended.
@@ -69,7 +77,7 @@ pub struct Ended {
     pub output: String,
     /// Standard error.
     pub log: String,
-    directory: TempDir,
+    home: Home,
 }
 
 /// An answer to a plain HTTP request.
@@ -82,9 +90,13 @@ pub struct Answer {
 }
 
 impl Builder {
-    fn new(directory: TempDir) -> Self {
-        let free = ["listen", "admin_listen"].map(|key| (key.to_owned(), "127.0.0.1:0".to_owned()));
-        Self { settings: free.into(), arguments: Vec::new(), preparation: None, directory }
+    fn new(home: Home) -> Self {
+        let mut settings = vec![];
+        if home.database().is_some() {
+            settings.extend(home.settings());
+        }
+        settings.extend(["listen", "admin_listen"].map(|key| (key.to_owned(), "127.0.0.1:0".to_owned())));
+        Self { settings, arguments: Vec::new(), preparation: None, home }
     }
 
     /// Sets a setting by its key, in the environment.
@@ -107,7 +119,7 @@ impl Builder {
 
     /// The directory that the server will run in.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.home.path()
     }
 
     /// Starts the server and waits until it is ready.
@@ -136,7 +148,7 @@ impl Builder {
             address: address(urls[0]),
             admin: urls.get(1).map(|url| address(url)),
             ready_line: first.clone(),
-            directory: self.directory,
+            home: self.home,
         })
     }
 
@@ -149,13 +161,13 @@ impl Builder {
     }
 
     fn ended(self, code: Option<i32>, output: String) -> Ended {
-        let log = std::fs::read_to_string(self.directory.path().join("stderr.log")).unwrap_or_default();
-        Ended { code, output, log, directory: self.directory }
+        let log = std::fs::read_to_string(self.home.path().join("stderr.log")).unwrap_or_default();
+        Ended { code, output, log, home: self.home }
     }
 
     /// The process, and the lines of its standard output.
     fn spawn(&self) -> (Child, mpsc::Receiver<String>) {
-        let log = File::options().append(true).create(true).open(self.directory.path().join("stderr.log"));
+        let log = File::options().append(true).create(true).open(self.home.path().join("stderr.log"));
         let program = env!("CARGO_BIN_EXE_chat-server");
         let mut command = Command::new(self.preparation.as_ref().map_or(program, |_| "sh"));
         if let Some(preparation) = &self.preparation {
@@ -170,7 +182,7 @@ impl Builder {
         let mut child = command
             .envs(self.settings.iter().map(|(key, value)| (variable(key), value)))
             .args(&self.arguments)
-            .current_dir(self.directory.path())
+            .current_dir(self.home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.unwrap())
@@ -192,12 +204,17 @@ impl Builder {
 impl Ended {
     /// The directory that the server ran in.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.home.path()
+    }
+
+    /// A command on the data that the server has left, in a directory of its own.
+    pub fn tool(&self, arguments: &[&str]) -> Ended {
+        tool(&self.home, arguments)
     }
 
     /// Lets another server run in the same directory, with its data.
     pub fn again(self) -> Builder {
-        Builder::new(self.directory)
+        Builder::new(self.home)
     }
 }
 
@@ -209,7 +226,17 @@ impl Server {
 
     /// A server to configure.
     pub fn with() -> Builder {
-        Builder::new(tempfile::tempdir().unwrap())
+        Store::Sqlite.server()
+    }
+
+    /// A command on the server's data, in a directory of its own.
+    pub fn tool(&self, arguments: &[&str]) -> Ended {
+        tool(&self.home, arguments)
+    }
+
+    /// The database in MongoDB.
+    pub fn database(&self) -> &FreshDatabase {
+        self.home.database().expect("the server is on MongoDB")
     }
 
     /// Where WebSocket clients connect.
@@ -219,12 +246,12 @@ impl Server {
 
     /// The directory that the server runs in.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.home.path()
     }
 
     /// The directory with the server's data.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("chat-data")
+        self.home.data_dir()
     }
 
     /// The process id.
@@ -241,7 +268,7 @@ impl Server {
 
     /// Everything on standard error so far.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("stderr.log")).unwrap_or_default()
+        std::fs::read_to_string(self.home.path().join("stderr.log")).unwrap_or_default()
     }
 
     /// Sends a signal.
@@ -277,9 +304,9 @@ impl Server {
     /// Waits for the end of the server; its data may be used by [`Ended::again`].
     pub fn into_ended(mut self) -> Ended {
         let code = self.wait();
-        let directory = std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap());
-        let log = std::fs::read_to_string(directory.path().join("stderr.log")).unwrap_or_default();
-        Ended { code, output: self.ready_line.clone(), log, directory }
+        let home = std::mem::replace(&mut self.home, Home::new(Store::Sqlite));
+        let log = std::fs::read_to_string(home.path().join("stderr.log")).unwrap_or_default();
+        Ended { code, output: self.ready_line.clone(), log, home }
     }
 
     /// Stops the server and answers everything that it has logged.
@@ -310,6 +337,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs a command on the data of a server, in a directory of its own.
+fn tool(home: &Home, arguments: &[&str]) -> Ended {
+    let mut builder = Server::with();
+    builder.settings.extend(home.settings());
+    arguments.iter().fold(builder, |builder, argument| builder.arg(*argument)).run()
 }
 
 /// Asks with plain HTTP.
