@@ -128,8 +128,8 @@ const INTERRUPTED: [i32; 16] =
 impl From<mongodb::error::Error> for CallError {
     fn from(error: mongodb::error::Error) -> Self {
         match error.kind.as_ref() {
+            // Not `ConnectionPoolCleared`: that also ends commands that a server has and has not answered yet.
             ErrorKind::ServerSelection { .. }
-            | ErrorKind::ConnectionPoolCleared { .. }
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Authentication { .. }
             | ErrorKind::Shutdown => Self::NotExecuted(error),

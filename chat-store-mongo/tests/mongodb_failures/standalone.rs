@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use chat_core::error::Retry;
+use chat_core::port::{Append, RoomStore as _};
 use chat_testkit::mongod::Mongod;
+use tokio::time::Instant;
 
-use crate::workload::{Writers, check, open, room};
+use crate::workload::{PATIENCE, Writers, check, draft, head_at, numbers, open, room, rows_of};
 
 const DATABASE: &str = "chat";
 
@@ -48,6 +51,28 @@ async fn a_mongodb_that_is_paused_answers_late_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_an_append_that_a_paused_mongodb_has_nobody_says_that_nothing_was_stored() {
+    let server = Mongod::start().await;
+    let store = open(&server.uri(), DATABASE).await;
+    let room = room(&store).await;
+    // So that there is a connection, and the head is known: the next append is one insert.
+    let first = store.append(room, head_at(1), vec![draft("before the pause")]).await.unwrap();
+    assert!(matches!(first, Append::Done(_)), "{first:?}");
+
+    server.pause();
+    // The driver gives the server up, and with it the insert that waits there.
+    let outcome = store.append(room, head_at(2), vec![draft("into the pause")]).await;
+    server.resume();
+    let error = outcome.expect_err("nobody answers");
+    assert_eq!(error.retry(), Retry::OutcomeUnknown, "{error}");
+    let began = Instant::now();
+    while numbers(&rows_of(&server.uri(), DATABASE, room).await) != [1, 2, 3] {
+        assert!(began.elapsed() < PATIENCE, "the server executes what it was sent");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_mongodb_every_append_is_refused_at_once_until_it_is_back() {
     let server = Mongod::start().await;
     let store = open(&server.uri(), DATABASE).await;
@@ -55,16 +80,15 @@ async fn without_a_mongodb_every_append_is_refused_at_once_until_it_is_back() {
     let writers = Writers::start(std::slice::from_ref(&store), &rooms);
     writers.progress(SOME).await;
     server.kill();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     while store.is_answering() {
         assert!(began.elapsed() < Duration::from_secs(10), "the store notices");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let began = tokio::time::Instant::now();
-    use chat_core::port::RoomStore as _;
+    let began = Instant::now();
     for _ in 0..20 {
         let error = store.conversation(rooms[0]).await.expect_err("there is no server");
-        assert_eq!(error.retry(), chat_core::error::Retry::Safe, "{error}");
+        assert_eq!(error.retry(), Retry::Safe, "{error}");
     }
     assert!(began.elapsed() < Duration::from_secs(1), "nobody waits for a server that is not there");
     server.restart().await;
