@@ -154,6 +154,7 @@ impl Appender {
         let row = self.read(call.conversation).await?;
         let head = row.conversation.head;
         let entries = self.entries_of(call).await?;
+        self.database.flush().await?;
         let tail = call.compare(entries, head)?;
         self.heads.learn(&row);
         Ok(tail)

@@ -195,11 +195,24 @@ impl Database {
     }
 
     /// Proves that the primary is one, by a write that a majority has. Reads that begin afterwards see everything
-    /// that anybody was told is durable before this was called. Standalone servers need none.
+    /// that anybody was told is durable before this was called. A standalone server is never an old primary.
     pub(crate) async fn barrier(&self) -> Result<(), StoreError> {
-        if self.inner.deployment == Deployment::Standalone {
-            return Ok(());
+        match self.inner.deployment {
+            Deployment::Standalone => Ok(()),
+            Deployment::Replicated => self.write_barrier().await,
         }
+    }
+
+    /// Makes durable what was read before this was called: a standalone server answers from its memory, and its
+    /// journal is written in order. What a replica set answers is durable.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        match self.inner.deployment {
+            Deployment::Standalone => self.write_barrier().await,
+            Deployment::Replicated => Ok(()),
+        }
+    }
+
+    async fn write_barrier(&self) -> Result<(), StoreError> {
         let barrier = &self.inner.barrier;
         let mine = barrier.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let mut served = barrier.served.lock().await;

@@ -34,7 +34,10 @@ pub(crate) async fn entry(
     let mut find = find_one(MESSAGES, filter);
     // Not the conversation's whole log.
     find.insert("hint", doc! { "_id": 1 });
-    database.row(find).await?.as_ref().map(read_entry).transpose()
+    let Some(row) = database.row(find).await? else { return Ok(None) };
+    // Whoever asks for an entry by its id tells a sender that it is stored.
+    database.flush().await?;
+    read_entry(&row).map(Some)
 }
 
 /// As [`RoomStore::entries`](chat_core::port::RoomStore::entries).

@@ -23,7 +23,9 @@ impl RoomStore for MongoStore {
 
     async fn conversation(&self, conversation: ConversationId) -> Result<Option<Conversation>, StoreError> {
         self.database().barrier().await?;
-        projection::load(self.database(), conversation).await
+        let found = projection::load(self.database(), conversation).await?;
+        self.database().flush().await?;
+        Ok(found)
     }
 
     async fn append(
