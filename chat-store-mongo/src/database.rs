@@ -314,9 +314,19 @@ impl Database {
         }
     }
 
-    /// Notes that the database is not there, if the error says so.
+    /// Notes that the database is not there, if the error says so. Without a server there is one for nothing,
+    /// whoever notices it.
     fn absent(&self, breaker: &Breaker, error: &CallError) {
-        if error.is_absence() && breaker.open() {
+        if !error.is_absence() {
+            return;
+        }
+        let mut is_news = breaker.open();
+        if error.is_no_server() {
+            for breaker in [&self.inner.reads, &self.inner.writes] {
+                is_news |= breaker.open();
+            }
+        }
+        if is_news {
             metrics::counter!("chat_store_absences_total").increment(1);
             tracing::warn!(error = %error, "MongoDB does not answer; calls are refused until it does");
         }

@@ -172,10 +172,16 @@ impl CallError {
     /// Whether it says that the database is not there, and not only that one server has changed its role.
     pub(crate) fn is_absence(&self) -> bool {
         match self {
-            Self::NotExecuted(error) => matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. }),
+            Self::NotExecuted(_) => self.is_no_server(),
             Self::Late | Self::NotAcknowledged(_) => true,
             Self::NotSent | Self::Unknown(_) | Self::Refused(_) => false,
         }
+    }
+
+    /// Whether no server was found that takes commands.
+    pub(crate) fn is_no_server(&self) -> bool {
+        self.driver_error()
+            .is_some_and(|error| matches!(error.kind.as_ref(), ErrorKind::ServerSelection { .. }))
     }
 
     /// The driver's error, if one is behind it.
