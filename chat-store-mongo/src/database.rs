@@ -346,6 +346,11 @@ impl Database {
                 tracing::info!("MongoDB answers again");
             }
             Ok(_) => self.inner.reads.close(),
+            // Whoever refuses is there. Calls find out by themselves what they may do.
+            Err(CallError::Refused(_)) => {
+                self.inner.reads.close();
+                self.inner.writes.close();
+            }
             Err(error) => tracing::debug!(error = %error, "MongoDB still does not answer"),
         }
     }

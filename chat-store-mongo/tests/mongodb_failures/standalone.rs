@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chat_core::error::Retry;
+use chat_core::id::UserId;
 use chat_core::port::{Append, RoomStore as _};
 use chat_testkit::mongod::Mongod;
 use mongodb::bson::doc;
@@ -114,4 +115,26 @@ async fn what_a_mongodb_has_in_memory_and_not_on_its_disk_is_not_acknowledged() 
     let error = outcome.expect_err("a power cut would lose it");
     assert_eq!(error.retry(), Retry::OutcomeUnknown, "{error}");
     assert!(found.is_err(), "nor does anybody number after it: {found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mongodb_that_refuses_writes_is_read_after_it_was_gone() {
+    let server = Mongod::start().await;
+    let store = open(&server.uri(), DATABASE).await;
+    let room = room(&store).await;
+    // As services do that are full: they take no write, and every read.
+    let update = doc! { "failCommands": ["update"], "errorCode": 8_000 };
+    server.fail_command("alwaysOn", update).await;
+    server.pause();
+    let began = Instant::now();
+    while store.is_answering() {
+        let _late = store.member(room, UserId::generate()).await;
+        assert!(began.elapsed() < PATIENCE, "the store notices");
+    }
+    server.resume();
+    while let Err(error) = store.member(room, UserId::generate()).await {
+        assert!(began.elapsed() < PATIENCE, "reads are still refused: {error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(store.is_answering());
 }
