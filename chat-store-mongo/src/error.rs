@@ -173,7 +173,8 @@ impl CallError {
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             Self::NotExecuted(_) => self.is_no_server(),
-            Self::Late | Self::NotAcknowledged(_) => true,
+            Self::NotAcknowledged(error) => error.is_late(),
+            Self::Late => true,
             Self::NotSent | Self::Unknown(_) | Self::Refused(_) => false,
         }
     }

@@ -8,6 +8,8 @@ use mongodb::bson::{Bson, Document};
 
 /// The code of "a row with this key exists".
 const DUPLICATE_KEY: i32 = 11_000;
+/// The code of "the majority did not have it in time".
+const WAITED_IN_VAIN: i32 = 64;
 
 /// Rows that failed, the rows before them did not.
 #[derive(Debug, Clone)]
@@ -41,6 +43,13 @@ impl RowError {
 pub(crate) struct ConcernError {
     code: i32,
     message: String,
+}
+
+impl ConcernError {
+    /// Whether the majority did not answer; otherwise the server did not wait for it, as when it is primary no more.
+    pub(crate) fn is_late(&self) -> bool {
+        self.code == WAITED_IN_VAIN
+    }
 }
 
 impl fmt::Display for ConcernError {

@@ -118,6 +118,19 @@ async fn what_a_mongodb_has_in_memory_and_not_on_its_disk_is_not_acknowledged() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mongodb_that_changes_its_role_is_not_taken_for_one_that_is_not_there() {
+    let server = Mongod::start().await;
+    let store = open(&server.uri(), DATABASE).await;
+    let room = room(&store).await;
+    let stepped_down = doc! { "code": 189, "errmsg": "the primary stepped down while it waited" };
+    let insert = doc! { "failCommands": ["insert"], "writeConcernError": stepped_down };
+    server.fail_command(doc! { "times": 1 }, insert).await;
+    let outcome = store.append(room, head_at(1), vec![draft("in an election")]).await;
+    assert!(matches!(outcome, Ok(Append::Done(_))), "{outcome:?}");
+    assert!(store.is_answering());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mongodb_that_refuses_writes_is_read_after_it_was_gone() {
     let server = Mongod::start().await;
     let store = open(&server.uri(), DATABASE).await;
