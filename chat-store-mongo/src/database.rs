@@ -31,8 +31,11 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(900);
 pub(crate) enum Deployment {
     /// One server: durable on one disk.
     Standalone,
-    /// Several that elect a primary, or a sharded cluster of such.
+    /// Several that elect a primary.
     Replicated,
+    /// Such behind a router, which says of an ordered write either that a row failed or that the others are not
+    /// durable, and never both.
+    Routed,
 }
 
 /// The database, shared by everything that sends commands.
@@ -199,7 +202,7 @@ impl Database {
     pub(crate) async fn barrier(&self) -> Result<(), StoreError> {
         match self.inner.deployment {
             Deployment::Standalone => Ok(()),
-            Deployment::Replicated => self.write_barrier().await,
+            Deployment::Replicated | Deployment::Routed => self.write_barrier().await,
         }
     }
 
@@ -208,7 +211,7 @@ impl Database {
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         match self.inner.deployment {
             Deployment::Standalone => self.write_barrier().await,
-            Deployment::Replicated => Ok(()),
+            Deployment::Replicated | Deployment::Routed => Ok(()),
         }
     }
 
@@ -235,7 +238,7 @@ impl Database {
     pub(crate) fn write_concern(&self, wait: Duration) -> Document {
         match self.inner.deployment {
             Deployment::Standalone => doc! { "w": 1, "j": true },
-            Deployment::Replicated => {
+            Deployment::Replicated | Deployment::Routed => {
                 let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
                 doc! { "w": "majority", "j": true, "wtimeout": wait_ms }
             }
@@ -245,13 +248,15 @@ impl Database {
     fn read_concern(&self) -> Document {
         match self.inner.deployment {
             Deployment::Standalone => doc! { "level": "local" },
-            Deployment::Replicated => match self.inner.acknowledged.load(Ordering::Acquire) {
-                0 => doc! { "level": "majority" },
-                packed => {
-                    let after = Timestamp { time: (packed >> 32) as u32, increment: packed as u32 };
-                    doc! { "level": "majority", "afterClusterTime": after }
+            Deployment::Replicated | Deployment::Routed => {
+                match self.inner.acknowledged.load(Ordering::Acquire) {
+                    0 => doc! { "level": "majority" },
+                    packed => {
+                        let after = Timestamp { time: (packed >> 32) as u32, increment: packed as u32 };
+                        doc! { "level": "majority", "afterClusterTime": after }
+                    }
                 }
-            },
+            }
         }
     }
 

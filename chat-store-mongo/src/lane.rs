@@ -16,7 +16,7 @@ use mongodb::bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MAJORITY_WAIT;
-use crate::database::Database;
+use crate::database::{Database, Deployment};
 use crate::error::CallError;
 use crate::heads::Heads;
 use crate::reply::WriteReply;
@@ -207,6 +207,10 @@ impl Lane {
             tracing::warn!(error = %error, "rows were not acknowledged by a majority in time");
             return self.leave_open(batch);
         }
+        // What a router says of a failed row says nothing about the rows before it.
+        if reply.row_error.is_some() && self.database.deployment() == Deployment::Routed {
+            return self.leave_open(batch);
+        }
         let failed_at = reply.row_error.as_ref().map(|error| error.index);
         let mut first_row = 0;
         let mut untried = VecDeque::new();
@@ -250,5 +254,48 @@ impl Lane {
             self.heads.forget(call.insert.conversation);
             call.answer(Inserted::Unknown);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::domain::Seq;
+    use mongodb::bson::doc;
+
+    use super::*;
+
+    /// What is said of two inserts in one command when the row of the second is there already.
+    async fn settled(deployment: Deployment) -> [Inserted; 2] {
+        let client = mongodb::Client::with_uri_str("mongodb://127.0.0.1:1").await.unwrap();
+        let (_sender, receiver) = mpsc::channel(1);
+        let database = Database::new(client, "chat", deployment);
+        let mut lane = Lane { database, heads: Arc::default(), waiting: VecDeque::new(), receiver };
+        let (batch, [one, other]) = two_calls();
+        let error = doc! { "index": 1, "code": 11_000, "errmsg": "it is there" };
+        lane.settle(batch, &WriteReply::read(&doc! { "ok": 1, "n": 1, "writeErrors": [error] }));
+        [one.await.unwrap(), other.await.unwrap()]
+    }
+
+    fn two_calls() -> (Vec<Call>, [oneshot::Receiver<Inserted>; 2]) {
+        let call = || {
+            let (reply, answer) = oneshot::channel();
+            let becomes = Head { seq: Seq::ZERO.next(), messages: 1 };
+            let insert = Insert {
+                conversation: ConversationId::generate(),
+                expected: Head::default(),
+                becomes,
+                rows: vec![rawdoc! { "seq": 1 }],
+            };
+            (Call { insert, reply }, answer)
+        };
+        let ((one, first), (other, second)) = (call(), call());
+        (vec![one, other], [first, second])
+    }
+
+    #[tokio::test]
+    async fn rows_before_a_failed_one_are_durable_only_where_servers_would_say_that_they_are_not() {
+        let settled = [settled(Deployment::Replicated).await, settled(Deployment::Routed).await];
+        assert!(matches!(settled[0], [Inserted::All, Inserted::Stuck]), "{settled:?}");
+        assert!(matches!(settled[1], [Inserted::Unknown, Inserted::Unknown]), "{settled:?}");
     }
 }

@@ -57,7 +57,8 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<(Database, Vec<Strin
     if is_member {
         check_replica_set(&database, &hello, &mut warnings).await?;
     }
-    Ok((Database::new(client, &config.database, Deployment::Replicated), warnings))
+    let deployment = if is_router { Deployment::Routed } else { Deployment::Replicated };
+    Ok((Database::new(client, &config.database, deployment), warnings))
 }
 
 /// Connects, checks that the data is ours, and lays out a database that is empty.
