@@ -25,6 +25,12 @@ pub(crate) fn member_id(conversation: ConversationId, user: UserId) -> Bson {
     Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes })
 }
 
+/// Finds a row to write it. Where members are sharded, by conversation, writes to one row have to say on which shard
+/// it is; the `_id` alone does not.
+pub(crate) fn member_key(conversation: ConversationId, user: UserId) -> Document {
+    doc! { "_id": member_id(conversation, user), "conversation": object_id(conversation.as_bytes()) }
+}
+
 /// A row as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MemberRow {

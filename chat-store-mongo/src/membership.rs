@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::database::Database;
 use crate::entry::read_seq;
 use crate::history::ROWS;
-use crate::member::{JOINED, MemberRow, member_id};
+use crate::member::{JOINED, MemberRow, member_key};
 use crate::projection::{find_member, head};
 use crate::query::find_page;
 use crate::reply::number;
@@ -77,9 +77,11 @@ pub(crate) async fn mark_read(
     if seq <= member.read_seq {
         return Ok(Some(member.read_seq));
     }
+    let mut joined = member_key(conversation, user);
+    joined.insert("state", JOINED);
     let mark = doc! {
         "findAndModify": MEMBERS,
-        "query": { "_id": member_id(conversation, user), "state": JOINED },
+        "query": joined,
         "update": { "$max": { "read_seq": stored_number(seq.get()) } },
         "new": true,
         "fields": { "read_seq": 1 },

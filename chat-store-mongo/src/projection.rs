@@ -22,7 +22,7 @@ use crate::config::WRITE_DEADLINE;
 use crate::conversation::{ConversationRow, folded};
 use crate::database::Database;
 use crate::entry::{Place, entry_row, read_entry, read_seq};
-use crate::member::{INTENT, MemberRow, member_fields, member_id};
+use crate::member::{INTENT, MemberRow, member_fields, member_id, member_key};
 use crate::query::{find_one, find_page};
 use crate::row::{Row, object_id, stored_number};
 use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS};
@@ -153,14 +153,13 @@ pub(crate) async fn announce_join(
     user: UserId,
 ) -> Result<(), StoreError> {
     let first = doc! {
-        "conversation": object_id(id.as_bytes()),
         "user_id": object_id(user.as_bytes()),
         "is_room": place == Place::Room,
         "state": INTENT,
         "at_seq": 0_i64,
     };
     let update = doc! {
-        "q": { "_id": member_id(id, user) },
+        "q": member_key(id, user),
         "u": { "$set": { "joining": true, "listed": true }, "$setOnInsert": first },
         "upsert": true,
     };
@@ -300,9 +299,10 @@ async fn write_member(
     let mut set = member_fields(conversation, is_room, member, at_seq, was_joined);
     // Somebody may be moving the read position at this moment; it never goes back.
     let read_seq = set.remove("read_seq");
-    let id = member_id(conversation, member.user_id);
+    let mut earlier = member_key(conversation, member.user_id);
+    earlier.insert("at_seq", doc! { "$lt": stored_number(at_seq.get()) });
     let update = doc! {
-        "q": { "_id": id, "at_seq": { "$lt": stored_number(at_seq.get()) } },
+        "q": earlier,
         "u": { "$set": set, "$max": { "read_seq": read_seq } },
         "upsert": true,
     };

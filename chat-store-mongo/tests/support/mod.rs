@@ -113,7 +113,19 @@ async fn end_profile(database: &mongodb::Database) -> Vec<Document> {
     let walked = |entry: &&Document| mentions(entry, "COLLSCAN");
     let walks: Vec<_> = entries.iter().filter(walked).filter_map(|entry| entry.get("command")).collect();
     assert!(walks.is_empty(), "these commands use no index: {walks:#?}");
+    let lost: Vec<_> = entries.iter().filter(|entry| is_lost_when_sharded(entry)).collect();
+    assert!(lost.is_empty(), "these commands do not say on which shard they write: {lost:#?}");
     entries
+}
+
+/// Whether this changed one row of a collection that can be sharded, and did not name its conversation. Routers
+/// refuse that.
+fn is_lost_when_sharded(entry: &Document) -> bool {
+    let is_sharded =
+        entry.get_str("ns").is_ok_and(|ns| ns.ends_with(".members") || ns.ends_with(".messages"));
+    let Ok(command) = entry.get_document("command") else { return false };
+    let filter = command.get_document("q").or_else(|_| command.get_document("query"));
+    is_sharded && filter.is_ok_and(|filter| !filter.contains_key("conversation"))
 }
 
 /// What a call cost the server.
