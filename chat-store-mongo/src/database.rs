@@ -19,6 +19,8 @@ use crate::error::CallError;
 use crate::reply::{WriteReply, concern_error};
 use crate::schema::META;
 
+/// How often the database was found to be away.
+pub(crate) const ABSENCES: &str = "chat_store_absences_total";
 /// Waits between attempts: the first, doubled up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(320));
 /// How long to wait at least before silence says that the database is not there.
@@ -332,7 +334,7 @@ impl Database {
             }
         }
         if is_news {
-            metrics::counter!("chat_store_absences_total").increment(1);
+            metrics::counter!(ABSENCES).increment(1);
             tracing::warn!(error = %error, "MongoDB does not answer; calls are refused until it does");
         }
     }

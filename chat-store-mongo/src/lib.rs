@@ -18,6 +18,7 @@ mod discovery;
 mod entry;
 mod epoch;
 mod error;
+mod explain;
 mod heads;
 mod history;
 mod lane;
@@ -47,7 +48,7 @@ pub use config::MongoConfig;
 pub use error::OpenError;
 
 use append::Appender;
-use database::Database;
+use database::{ABSENCES, Database};
 
 /// A database that is open. Clones share it.
 #[derive(Debug, Clone)]
@@ -82,6 +83,8 @@ impl MongoStore {
     }
 
     fn assemble(open::Opened { database, epoch, warnings }: open::Opened) -> Self {
+        // What alarms look at begins with zero.
+        metrics::counter!(ABSENCES).increment(0);
         let appender = Appender::start(&database);
         Self { inner: Arc::new(Inner { database, epoch, warnings, appender }) }
     }
