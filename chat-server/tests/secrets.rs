@@ -8,9 +8,16 @@ mod support;
 use std::fs;
 
 use chat_testkit::client::TestClient;
+use futures::TryStreamExt;
+use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
-use support::Server;
 use support::people::string;
+use support::{Server, Store, on_every_store};
+
+on_every_store! {
+    sec_86_the_log_contains_no_token_password_address_or_content,
+    sec_24_nobody_is_shown_the_tokens_or_the_address_of_others,
+}
 
 const PASSWORD: &str = "canary-password-1";
 const NEW_PASSWORD: &str = "canary-password-2";
@@ -99,9 +106,8 @@ fn secrets(tokens: &[String]) -> Vec<&str> {
     typed.into_iter().chain(tokens.iter().map(String::as_str)).collect()
 }
 
-#[tokio::test]
-async fn sec_86_the_log_contains_no_token_password_address_or_content() {
-    let server = Server::with().set("log_level", "debug").start();
+async fn sec_86_the_log_contains_no_token_password_address_or_content(store: Store) {
+    let server = store.server().set("log_level", "debug").start();
     let Traces { server, tokens, .. } = use_everything(server).await;
     let log = server.into_stopped_log();
     assert!(log.lines().count() > 10, "debug says something: {log}");
@@ -135,8 +141,25 @@ async fn sec_24_the_files_contain_no_token_and_no_password() {
 }
 
 #[tokio::test]
-async fn sec_24_nobody_is_shown_the_tokens_or_the_address_of_others() {
-    let Traces { tokens, seen_by_bob, .. } = use_everything(Server::start()).await;
+async fn sec_24_the_database_in_mongodb_contains_no_token_and_no_password() {
+    let Traces { server, tokens, .. } = use_everything(Store::Mongodb.start()).await;
+    let fresh = server.database();
+    let database = mongodb::Client::with_uri_str(fresh.uri()).await.unwrap().database(fresh.name());
+    let mut everything = String::new();
+    for name in database.list_collection_names().await.unwrap() {
+        let mut rows = database.collection::<Document>(&name).find(doc! {}).await.unwrap();
+        while let Some(row) = rows.try_next().await.unwrap() {
+            everything += &row.to_string();
+        }
+    }
+    for secret in secrets(&tokens).into_iter().filter(|secret| *secret != EMAIL) {
+        assert!(!everything.contains(secret), "{secret} is in the database");
+    }
+    assert!(everything.contains(CONTENT) && everything.contains(EMAIL), "the scan finds what is there");
+}
+
+async fn sec_24_nobody_is_shown_the_tokens_or_the_address_of_others(store: Store) {
+    let Traces { tokens, seen_by_bob, .. } = use_everything(store.start()).await;
     assert!(seen_by_bob.len() > 3, "{seen_by_bob:?}");
     for frame in seen_by_bob.iter().map(Value::to_string) {
         for secret in secrets(&tokens) {

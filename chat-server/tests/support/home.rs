@@ -16,13 +16,13 @@ pub enum Store {
     Mongodb,
 }
 
-/// Makes a test for each store out of each function that takes one: `sqlite::NAME` and `mongodb::NAME`.
+/// Makes a test for each store out of each function that takes one: `on_sqlite::NAME` and `on_mongodb::NAME`.
 macro_rules! on_every_store {
     ($($name:ident),+ $(,)?) => {
-        mod sqlite {
+        mod on_sqlite {
             $(#[tokio::test] async fn $name() { super::$name(super::support::Store::Sqlite).await; })+
         }
-        mod mongodb {
+        mod on_mongodb {
             $(#[tokio::test] async fn $name() { super::$name(super::support::Store::Mongodb).await; })+
         }
     };
