@@ -9,8 +9,11 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
+use chat_store_mongo::takeover::Unplaced;
+
 use crate::config::{Given, SETTINGS, Setting};
 use crate::exit::{Code, Failure};
+use crate::migrate::Migration;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(crate) enum Command {
     Import(PathBuf),
     /// Begin a new epoch.
     Epoch,
+    /// Take over the database of an older chat system.
+    Migrate(Migration),
     /// Disable or enable the account with this name.
     User {
         /// The name as a person types it.
@@ -84,6 +89,7 @@ fn chosen(matches: &ArgMatches) -> Command {
         Some(("backup", matches)) => Command::Backup(file(matches)),
         Some(("export", matches)) => Command::Export(file(matches)),
         Some(("import", matches)) => Command::Import(file(matches)),
+        Some(("migrate", matches)) => Command::Migrate(migration(matches)),
         Some(("user", matches)) => Command::User {
             name: matches.get_one::<String>("name").cloned().unwrap_or_default(),
             disabled: matches.get_one::<String>("what").is_some_and(|what| what == "disable"),
@@ -92,6 +98,15 @@ fn chosen(matches: &ArgMatches) -> Command {
         Some(("settings", _)) => Command::Settings,
         _ if matches.get_flag("check-config") => Command::CheckConfig,
         _ => Command::Serve,
+    }
+}
+
+fn migration(matches: &ArgMatches) -> Migration {
+    let unplaced = if matches.get_flag("discard-unplaced") { Unplaced::Discard } else { Unplaced::Keep };
+    match (matches.get_flag("dry-run"), matches.get_flag("finish")) {
+        (true, _) => Migration::DryRun,
+        (false, true) => Migration::Finish(unplaced),
+        (false, false) => Migration::Run,
     }
 }
 
@@ -162,7 +177,25 @@ fn command() -> clap::Command {
                         .help("Begin a new epoch"),
                 ),
         )
+        .subcommand(migrate())
         .subcommand(clap::Command::new("settings").about("Print all settings as Markdown").hide(true))
+}
+
+fn migrate() -> clap::Command {
+    let switch = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    clap::Command::new("migrate")
+        .about("Take over the MongoDB database of an older chat system, in place; stop that one and make a backup first")
+        .arg(switch("dry-run", "Only tell what would become of it; write nothing"))
+        .arg(
+            switch("finish", "Remove what only going back to the older system needs; also while the server runs")
+                .conflicts_with("dry-run"),
+        )
+        .arg(
+            switch("discard-unplaced", "With --finish: remove messages without a place as well, for ever")
+                .requires("finish"),
+        )
 }
 
 fn file_arg(help: &'static str) -> Arg {
@@ -227,6 +260,15 @@ mod tests {
         assert_eq!(parse("export -").unwrap().command, Command::Export("-".into()));
         assert_eq!(parse("import a.jsonl").unwrap().command, Command::Import("a.jsonl".into()));
         assert_eq!(parse("epoch new").unwrap().command, Command::Epoch);
+        for (line, migration) in [
+            ("migrate", Migration::Run),
+            ("migrate --dry-run", Migration::DryRun),
+            ("migrate --finish", Migration::Finish(Unplaced::Keep)),
+            ("migrate --finish --discard-unplaced", Migration::Finish(Unplaced::Discard)),
+        ] {
+            assert_eq!(parse(line).unwrap().command, Command::Migrate(migration), "{line}");
+        }
+        assert!(parse("migrate --dry-run --finish").is_err() && parse("migrate --discard-unplaced").is_err());
         let user = parse("user disable 张三 --data-dir elsewhere").unwrap();
         assert_eq!(user.command, Command::User { name: "张三".to_owned(), disabled: true });
         assert_eq!(user.given.flags, [("data_dir".to_owned(), "elsewhere".to_owned())]);

@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod health;
 mod http;
+mod migrate;
 mod server;
 mod signals;
 mod stores;
@@ -45,6 +46,7 @@ fn run(Invocation { command, given }: Invocation) -> Result<(), Failure> {
         Command::Export(file) => runtime.block_on(archive::export(&settings.config, &file)),
         Command::Import(file) => runtime.block_on(archive::import(&settings.config, &file)),
         Command::Epoch => runtime.block_on(tool::epoch(&settings.config)),
+        Command::Migrate(migration) => runtime.block_on(migrate::migrate(&settings.config, migration)),
         Command::User { name, disabled } => runtime.block_on(tool::user(&settings.config, &name, disabled)),
         Command::Serve => runtime.block_on(serve(settings.config)),
     }

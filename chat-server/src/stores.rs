@@ -205,7 +205,7 @@ async fn open_mongodb(config: &Config, access: Access) -> Result<MongoStore, Fai
 }
 
 /// Why a MongoDB database cannot be opened, with the exit code that says so.
-fn mongodb_failure(error: MongoOpenError) -> Failure {
+pub(crate) fn mongodb_failure(error: MongoOpenError) -> Failure {
     let code = match &error {
         MongoOpenError::Uri(_) => Code::Usage,
         // Not `Unavailable`: the same start succeeds once the database is there, and nobody has to change anything.

@@ -4,8 +4,6 @@
 //! [`MongoStore`] is both a [`RoomStore`](chat_core::port::RoomStore) and an
 //! [`AccountStore`](chat_core::port::AccountStore).
 
-#![allow(dead_code, reason = "taking over older databases uses the rest")]
-
 mod account;
 mod account_store;
 mod append;

@@ -63,10 +63,6 @@ impl fmt::Display for ConcernError {
 pub(crate) struct WriteReply {
     /// Rows inserted, matched or deleted.
     pub(crate) matched: u64,
-    /// Rows that an `update` changed.
-    pub(crate) modified: u64,
-    /// Whether an `update` inserted a row.
-    pub(crate) inserted: bool,
     /// The first row that failed.
     pub(crate) row_error: Option<RowError>,
     /// Why the whole is not acknowledged.
@@ -84,8 +80,6 @@ impl WriteReply {
             });
         Self {
             matched: count(reply, "n"),
-            modified: count(reply, "nModified"),
-            inserted: reply.get_array("upserted").is_ok_and(|rows| !rows.is_empty()),
             row_error,
             concern_error: concern_error(reply),
         }

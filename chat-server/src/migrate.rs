@@ -1,0 +1,238 @@
+//! The command that takes over the MongoDB database of an older chat system: what it tells, and where.
+//!
+//! Standard output gets what was found, one line for each row, and a summary; standard error gets the progress.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use chat_core::auth::username;
+use chat_store_mongo::MongoConfig;
+use chat_store_mongo::takeover::{
+    Finding, Finished, NameRule, Observer, Outcome, Phase, Progress, Report, State, Stop, Takeover,
+    TakeoverError, Unplaced,
+};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::exit::{self, Code, Failure};
+use crate::stores;
+
+/// Between two lines about one phase, where there is no terminal for a bar.
+const LINE_PAUSE: Duration = Duration::from_secs(10);
+/// What the bar looks like.
+const BAR: &str = "{prefix:>14} {wide_bar} {human_pos}/{human_len} {elapsed_precise}";
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Migration {
+    /// Look, and write nothing.
+    DryRun,
+    /// Take over.
+    Run,
+    /// Clear away what only going back needs.
+    Finish(Unplaced),
+}
+
+/// Takes over the database of the settings, or looks what would become of it.
+///
+/// # Errors
+/// It cannot be reached or taken over; the message says what to do.
+pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(), Failure> {
+    let Some(uri) = &config.mongodb_uri else {
+        return Err(Failure::new(
+            Code::Usage,
+            "migrate needs mongodb_uri (CHAT_MONGODB_URI): where the database is",
+        ));
+    };
+    let name = config.mongodb_database.as_str();
+    let rule = NameRule::new(|name| username::registration_keys(name).ok());
+    let settings = MongoConfig::new(uri.expose_secret(), name);
+    let takeover = Takeover::connect(&settings, rule).await.map_err(stores::mongodb_failure)?;
+    for warning in takeover.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut teller = Teller::new();
+    let outcome = match migration {
+        Migration::DryRun => takeover.survey(&mut teller).await,
+        Migration::Run => {
+            teller.say(
+                "stop the older chat system first, and have a backup (mongodump); this may be stopped at any time, and \
+                 run again",
+            );
+            takeover.run(&mut teller).await
+        }
+        Migration::Finish(unplaced) => {
+            let finished = takeover.finish(unplaced, &mut teller).await;
+            let text = finished.map(|finished| finished_text(name, finished));
+            return exit::print(&text.map_err(|error| teller.failure(error))?);
+        }
+    };
+    let outcome = outcome.map_err(|error| teller.failure(error))?;
+    teller.end();
+    exit::print(&match outcome {
+        Outcome::Nothing(state) => nothing_text(name, state),
+        Outcome::Done(report) => report_text(name, &report, migration),
+    })
+}
+
+/// What is said when there is nothing to do.
+fn nothing_text(name: &str, state: State) -> String {
+    match state {
+        State::Empty => format!("{name} is empty: there is nothing to take over\n"),
+        State::Ours => {
+            format!("{name} is a database of this chat server already: there is nothing to take over\n")
+        }
+        State::Unfinished(phase) => format!(
+            "the migration of {name} was begun and has come to the phase \"{}\"; run chat-server migrate again to \
+             finish it\n",
+            phase.name()
+        ),
+        // Then there is something to do.
+        State::Older => String::new(),
+    }
+}
+
+/// The summary of a survey or a run.
+fn report_text(name: &str, report: &Report, migration: Migration) -> String {
+    let counts = &report.counts;
+    let mut text = String::from("\n");
+    for (count, what) in [
+        (counts.users, "users"),
+        (counts.rooms, "rooms"),
+        (counts.closed_rooms, "of which are closed"),
+        (counts.room_members, "memberships of rooms"),
+        (counts.chats, "rows of private chats"),
+        (counts.conversations_of_two, "private chats, one for each pair"),
+        (counts.messages, "messages"),
+        (counts.placed, "of which are in the log of a conversation"),
+        (counts.unplaced, "of which have no place; they are kept, and nobody sees them"),
+        (counts.further_parts, "entries more, as longer texts are split"),
+    ] {
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{count:>12} {what}");
+    }
+    if !report.findings.is_empty() {
+        text.push_str("\nfound, and resolved as the lines above say:\n");
+    }
+    for (kind, count) in &report.findings {
+        let _ = writeln!(text, "{count:>12} {}", kind.name());
+    }
+    text.push_str(&match migration {
+        Migration::DryRun => format!(
+            "\nNothing was written. To take {name} over: stop the older chat system, make a backup (mongodump), and run \
+             chat-server migrate\n"
+        ),
+        Migration::Run | Migration::Finish(_) => format!(
+            "\n{name} is taken over and checked: start chat-server on it. The older system's fields are still there; \
+             chat-server migrate --finish removes them when nobody wants to go back\n"
+        ),
+    });
+    text
+}
+
+fn finished_text(name: &str, finished: Finished) -> String {
+    let Finished { rows, chats, discarded, kept, .. } = finished;
+    let mut text = format!(
+        "{name}: the older system's fields are removed from {rows} rows; {chats} rows of private chats that are no \
+         conversation and {discarded} messages without a place are removed\n"
+    );
+    if kept > 0 {
+        let _ = writeln!(
+            text,
+            "{kept} messages without a place are kept; chat-server migrate --finish --discard-unplaced removes them"
+        );
+    }
+    text
+}
+
+/// Tells a person, or a file, how it goes.
+struct Teller {
+    /// Shown on a terminal only.
+    bar: ProgressBar,
+    is_terminal: bool,
+    phase: Option<Phase>,
+    said: Instant,
+    /// Standard output is closed.
+    is_unheard: bool,
+}
+
+impl Teller {
+    fn new() -> Self {
+        let is_terminal = io::stderr().is_terminal();
+        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, is_terminal, phase: None, said: Instant::now(), is_unheard: false }
+    }
+
+    /// Says something to who watches.
+    #[allow(clippy::print_stderr, reason = "progress is for who watches, not for the log")]
+    fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("chat-server: {text}"));
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// The work has ended early.
+    fn failure(&self, error: TakeoverError) -> Failure {
+        self.end();
+        let code = match error {
+            TakeoverError::Database(error) => return stores::mongodb_failure(error),
+            TakeoverError::Stopped if self.is_unheard => Code::InputOutput,
+            TakeoverError::Stopped | TakeoverError::Superseded => Code::TryAgain,
+            _ => Code::DataError, // what is stored is not as it should be
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl Observer for Teller {
+    fn progress(&mut self, progress: Progress) -> Result<(), Stop> {
+        let Progress { phase, done, total } = progress;
+        let is_new = self.phase.replace(phase) != Some(phase);
+        if is_new {
+            self.bar.set_prefix(phase.name());
+            self.bar.reset();
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        if !self.is_terminal && (is_new || self.said.elapsed() >= LINE_PAUSE) {
+            self.said = Instant::now();
+            self.say(&format!("{}: {done} of {total}", phase.name()));
+        }
+        Ok(())
+    }
+
+    fn found(&mut self, finding: &Finding) -> Result<(), Stop> {
+        let printed = self.bar.suspend(|| exit::print(&format!("{finding}\n")));
+        self.is_unheard = printed.is_err();
+        printed.map_err(|_| Stop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_says_how_many_and_what_to_do_next() {
+        let mut report = Report::default();
+        report.counts.users = 7;
+        let text = report_text("chat_system", &report, Migration::DryRun);
+        assert!(text.contains("           7 users\n") && text.contains("Nothing was written"), "{text}");
+        let text = report_text("chat_system", &report, Migration::Run);
+        assert!(text.contains("migrate --finish"), "{text}");
+    }
+
+    #[test]
+    fn a_database_without_anything_to_do_is_named() {
+        for state in [State::Empty, State::Ours, State::Unfinished(Phase::Messages)] {
+            assert!(nothing_text("chat_system", state).contains("chat_system"));
+        }
+    }
+}
