@@ -78,11 +78,7 @@ impl WriteReply {
                 code: i32::try_from(number(error, "code")).unwrap_or_default(),
                 message: error.get_str("errmsg").unwrap_or_default().to_owned(),
             });
-        Self {
-            matched: count(reply, "n"),
-            row_error,
-            concern_error: concern_error(reply),
-        }
+        Self { matched: count(reply, "n"), row_error, concern_error: concern_error(reply) }
     }
 }
 
