@@ -95,10 +95,16 @@ impl Database {
         &self.inner.tasks
     }
 
-    /// Waits until every command that was sent has its reply.
+    /// Waits until every command that was sent has its reply, and closes.
     pub(crate) async fn drain(&self) {
         self.inner.calls.close();
         self.inner.calls.wait().await;
+        self.close().await;
+    }
+
+    /// Ends the tasks of the driver. Those that a runtime takes along when it ends can panic over each other.
+    pub(crate) async fn close(&self) {
+        self.inner.client.clone().shutdown().immediate(true).await;
     }
 
     /// Whether calls are refused for the time being, because the database did not answer. Whoever asks while that is

@@ -46,38 +46,68 @@ pub(crate) async fn connect(config: &MongoConfig) -> Result<(Database, Vec<Strin
     }
     let client = Client::with_options(options).map_err(uri_error)?;
     let database = Database::new(client.clone(), &config.database, Deployment::Standalone);
-    let hello = ask(&database, doc! { "hello": 1 }).await.or_else(older_server)?;
-    let info = ask(&database, doc! { "buildInfo": 1 }).await?;
+    let outcome = inspect(&database).await;
+    if outcome.is_err() {
+        database.close().await;
+    }
+    let (deployment, warnings) = outcome?;
+    Ok((Database::new(client, &config.database, deployment), warnings))
+}
+
+/// What the servers are, and what is to be said about them.
+async fn inspect(database: &Database) -> Result<(Deployment, Vec<String>), OpenError> {
+    let hello = ask(database, doc! { "hello": 1 }).await.or_else(older_server)?;
+    let info = ask(database, doc! { "buildInfo": 1 }).await?;
     let mut warnings = version_warnings(&info)?;
     let is_router = hello.get_str("msg").is_ok_and(|what| what == "isdbgrid");
     let is_member = hello.contains_key("setName");
     if !is_router && !is_member {
         warnings.push("MongoDB is a single server: what is stored is durable on one disk only".to_owned());
-        return Ok((database, warnings));
+        return Ok((Deployment::Standalone, warnings));
     }
     if is_member {
-        check_replica_set(&database, &hello, &mut warnings).await?;
+        check_replica_set(database, &hello, &mut warnings).await?;
     }
-    let deployment = if is_router { Deployment::Routed } else { Deployment::Replicated };
-    Ok((Database::new(client, &config.database, deployment), warnings))
+    Ok((if is_router { Deployment::Routed } else { Deployment::Replicated }, warnings))
 }
 
 /// Connects, checks that the data is ours, and lays out a database that is empty.
 pub(crate) async fn open(config: &MongoConfig) -> Result<Opened, OpenError> {
     let (database, warnings) = connect(config).await?;
-    if !is_ours(&database, config).await? {
-        lay_out(&database).await?;
-    }
-    finish(database, warnings).await
+    let epoch = async {
+        if !is_ours(&database, config).await? {
+            lay_out(&database).await?;
+        }
+        epoch_of(&database).await
+    };
+    opened(epoch.await, &database, warnings).await
 }
 
 /// Connects and checks that the data is ours. Lays out nothing.
 pub(crate) async fn open_existing(config: &MongoConfig) -> Result<Opened, OpenError> {
     let (database, warnings) = connect(config).await?;
-    if !is_ours(&database, config).await? {
-        return Err(OpenError::Missing { database: config.database.clone() });
+    let epoch = async {
+        if !is_ours(&database, config).await? {
+            return Err(OpenError::Missing { database: config.database.clone() });
+        }
+        epoch_of(&database).await
+    };
+    opened(epoch.await, &database, warnings).await
+}
+
+/// A database that has an epoch can be used; of any other one nothing is left running.
+async fn opened(
+    epoch: Result<String, OpenError>,
+    database: &Database,
+    warnings: Vec<String>,
+) -> Result<Opened, OpenError> {
+    match epoch {
+        Ok(epoch) => Ok(Opened { database: database.clone(), epoch, warnings }),
+        Err(error) => {
+            database.close().await;
+            Err(error)
+        }
     }
-    finish(database, warnings).await
 }
 
 /// Whether the database has our format and indexes; not, if it holds nothing. All others are refused.
@@ -89,12 +119,13 @@ async fn is_ours(database: &Database, config: &MongoConfig) -> Result<bool, Open
     }
 }
 
-async fn finish(database: Database, warnings: Vec<String>) -> Result<Opened, OpenError> {
-    let epoch = meta_row(&database, EPOCH_ROW).await?;
+/// The epoch of a database of ours that may be written.
+async fn epoch_of(database: &Database) -> Result<String, OpenError> {
+    let epoch = meta_row(database, EPOCH_ROW).await?;
     let epoch = epoch.as_ref().and_then(|row| row.get_str("value").ok());
     let epoch = epoch.ok_or_else(|| OpenError::Damaged("the epoch is missing from meta".to_owned()))?;
-    check_writing(&database).await?;
-    Ok(Opened { epoch: epoch.to_owned(), database, warnings })
+    check_writing(database).await?;
+    Ok(epoch.to_owned())
 }
 
 /// Creates all indexes that are not there. Harmless when they are.
