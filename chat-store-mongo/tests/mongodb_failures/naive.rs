@@ -78,7 +78,8 @@ async fn insert(
     let majority = WriteConcern::builder()
         .w(mongodb::options::Acknowledgment::Majority)
         .journal(true)
-        .w_timeout(Duration::from_millis(1_500))
+        // Soon enough that the second writer still finds the lost primary.
+        .w_timeout(Duration::from_millis(400))
         .build();
     let row = doc! {
         "_id": ObjectId::from_bytes(*draft.id.as_bytes()),
