@@ -98,9 +98,12 @@ pub enum AuthError {
     /// This `Auth` does not offer the operation.
     #[error("not supported by this server")]
     Unsupported,
-    /// The accounts cannot be reached. Callers deny.
+    /// The accounts cannot be reached. Nothing was stored. Callers deny.
     #[error("accounts are unavailable: {0}")]
     Unavailable(Source),
+    /// The accounts did not answer in time. What was to be changed may have changed. Callers deny.
+    #[error("accounts did not answer in time: {0}")]
+    Timeout(Source),
     /// Something is wrong on this side. Callers deny.
     #[error("internal error: {0}")]
     Internal(Source),
@@ -109,8 +112,19 @@ pub enum AuthError {
 impl From<StoreError> for AuthError {
     fn from(error: StoreError) -> Self {
         match error.retry() {
-            Retry::Safe | Retry::OutcomeUnknown => Self::Unavailable(Box::new(error)),
+            Retry::Safe => Self::Unavailable(Box::new(error)),
+            Retry::OutcomeUnknown => Self::Timeout(Box::new(error)),
             Retry::Never => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl AuthError {
+    /// A failure after something was stored: it does not mean that nothing was.
+    pub(crate) fn after_a_write(error: impl Into<Self>) -> Self {
+        match error.into() {
+            Self::Unavailable(source) => Self::Timeout(source),
+            other => other,
         }
     }
 }

@@ -96,7 +96,7 @@ impl PasswordAuth {
     /// Answers the ended sessions, whose connections the caller closes.
     ///
     /// # Errors
-    /// `NotFound` if there is no such account; `Unavailable`.
+    /// `NotFound` if there is no such account; `Unavailable`; `Timeout` when some of it may have happened.
     pub async fn set_disabled(&self, user: UserId, disabled: bool) -> Result<Vec<SessionId>, AuthError> {
         if !self.store.set_disabled(user, disabled).await? {
             return Err(AuthError::NotFound);
@@ -106,7 +106,7 @@ impl PasswordAuth {
             return Ok(Vec::new());
         }
         record(SecurityEvent::AccountDisabled, Some(user), None);
-        self.end_all_but(user, None).await
+        self.end_all_but(user, None).await.map_err(AuthError::after_a_write)
     }
 
     /// Removes what is over: sessions past their time, old revocations, remembered tokens. Called now and then.
@@ -219,10 +219,11 @@ impl PasswordAuth {
         let grant = self.create_session(account, device).await?;
         // The password may have been changed, or the account disabled, after it was verified and before the
         // session was there to be ended with the others.
-        let now = self.store.account(account.user_id).await?;
+        let now = self.store.account(account.user_id).await.map_err(AuthError::after_a_write)?;
         let still_holds = now.is_some_and(|now| !now.disabled && now.password_hash == account.password_hash);
         if !still_holds {
-            self.store.end_sessions(vec![grant.identity.session_id], self.clock.now()).await?;
+            let ended = self.store.end_sessions(vec![grant.identity.session_id], self.clock.now()).await;
+            ended.map_err(AuthError::after_a_write)?;
             return Err(AuthError::InvalidCredentials);
         }
         Ok(grant)
@@ -255,10 +256,15 @@ impl PasswordAuth {
         // Sessions end before the password changes, so that a failure in between leaves none that should not be,
         // and after it, for those that were opened with the old password meanwhile.
         let mut ended = self.end_all_but(user, Some(keep)).await?;
-        if !self.store.set_password(user, &account.password_hash, &hash, PasswordWrite::Changed).await? {
+        let set = self.store.set_password(user, &account.password_hash, &hash, PasswordWrite::Changed).await;
+        let is_set = match set {
+            Err(error) if ended.is_empty() => return Err(error.into()),
+            set => set.map_err(AuthError::after_a_write)?,
+        };
+        if !is_set {
             return Err(AuthError::InvalidCredentials);
         }
-        ended.extend(self.end_all_but(user, Some(keep)).await?);
+        ended.extend(self.end_all_but(user, Some(keep)).await.map_err(AuthError::after_a_write)?);
         record(SecurityEvent::PasswordChanged, Some(user), None);
         Ok(ended)
     }

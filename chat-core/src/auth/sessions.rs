@@ -46,7 +46,7 @@ impl PasswordAuth {
             tokens: self.tokens(&pair, now, ends_at),
         };
         self.store.create_session(session.clone()).await?;
-        self.end_surplus(&session).await?;
+        self.end_surplus(&session).await.map_err(AuthError::after_a_write)?;
         Ok(grant(&session, account, pair, now))
     }
 

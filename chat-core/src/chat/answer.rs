@@ -209,7 +209,7 @@ async fn register(call: &Call, register: Register) -> Result<Frame, ActionError>
     let engine = &call.chat.engine;
     let Register { username, password, email, display_name } = register;
     let registration = Registration { username, password, email, display_name };
-    let user_id = engine.ask(engine.auth.register(registration, &call.client(None))).await?;
+    let user_id = engine.change(engine.auth.register(registration, &call.client(None))).await?;
     Ok(call.done(&UserReply { user_id }))
 }
 
@@ -217,14 +217,14 @@ async fn login(call: &Call, login: Login) -> Result<Frame, ActionError> {
     let engine = &call.chat.engine;
     let credentials = Credentials { username: login.username, password: login.password };
     let ends = engine.ends();
-    let grant = engine.ask(engine.auth.login(credentials, &call.client(login.device))).await?;
+    let grant = engine.change(engine.auth.login(credentials, &call.client(login.device))).await?;
     let bound = call.shared.bind(engine, &grant.identity, grant.token.expose_secret(), ends).await;
     if let Err(refused) = bound {
         // Nobody will ever have the tokens of this session; if it cannot be ended it expires. The refusal does
         // not wait for that: the connection may be closing.
         let (engine, user, session) = (engine.clone(), grant.identity.user_id, grant.identity.session_id);
         let tasks = engine.tasks.clone();
-        tasks.spawn(async move { drop(engine.ask(engine.auth.end_session(user, session)).await) });
+        tasks.spawn(async move { drop(engine.change(engine.auth.end_session(user, session)).await) });
         return Err(refused);
     }
     Ok(call.done(&LoginReply::from(grant)))
@@ -232,7 +232,7 @@ async fn login(call: &Call, login: Login) -> Result<Frame, ActionError> {
 
 async fn refresh(call: &Call, refresh: RefreshToken) -> Result<Frame, ActionError> {
     let engine = &call.chat.engine;
-    let grant = engine.ask(engine.auth.refresh(&refresh.refresh_token, &call.client(None))).await?;
+    let grant = engine.change(engine.auth.refresh(&refresh.refresh_token, &call.client(None))).await?;
     Ok(call.done(&LoginReply::from(grant)))
 }
 
@@ -250,7 +250,7 @@ async fn logout(call: &Call, caller: Caller) -> Result<Frame, ActionError> {
         Err(AuthError::Unsupported | AuthError::NotFound) => Ok(()),
         ended => ended,
     });
-    engine.ask(ended).await?;
+    engine.change(ended).await?;
     call.shared.unbind(engine);
     engine.end(caller.user_id, Some(caller.session_id), Some(call.shared.id));
     Ok(call.done(&Done {}))
@@ -276,7 +276,7 @@ async fn change_password(call: &Call, caller: Caller, change: ChangePassword) ->
     let engine = &call.chat.engine;
     let Caller { user_id, session_id } = caller;
     let changed = engine.auth.change_password(user_id, session_id, change.old_password, change.new_password);
-    for ended in engine.ask(changed).await? {
+    for ended in engine.change(changed).await? {
         engine.end(user_id, Some(ended), None);
     }
     Ok(call.done(&Done {}))

@@ -109,7 +109,7 @@ async fn record_used_sessions(engine: Arc<Engine>) {
         return;
     }
     // Losing it is harmless, and a failing store is noticed by whoever needs it.
-    let _ = engine.ask(engine.auth.record_used(sessions.into_iter().collect(), engine.clock.now())).await;
+    let _ = engine.change(engine.auth.record_used(sessions.into_iter().collect(), engine.clock.now())).await;
 }
 
 /// Waits; answers whether the engine goes on.
@@ -133,6 +133,6 @@ async fn record_seen(engine: &Engine, seen: Vec<(UserId, Timestamp)>) {
     if seen.is_empty() {
         return;
     }
-    // Losing it is harmless, and `ask` has logged why.
-    let _ = engine.ask(engine.auth.record_seen(seen)).await;
+    // Losing it is harmless, and it was logged why.
+    let _ = engine.change(engine.auth.record_seen(seen)).await;
 }

@@ -21,7 +21,7 @@ use super::rate::RateLimit;
 use super::scope::ConversationScope;
 use super::sequencer::Sequencer;
 use crate::domain::{Conversation, Entry, Message, Profile};
-use crate::error::{AuthError, StoreError};
+use crate::error::{AuthError, Source, StoreError};
 use crate::hub::{ConnectionId, DisconnectReason};
 use crate::id::{ConversationId, SessionId, UserId};
 use crate::limits::Limits;
@@ -164,17 +164,36 @@ impl Engine {
         answer.unwrap_or_else(|late| Err(StoreError::timeout(late)))
     }
 
-    /// Waits for the accounts. The error is for the client; what is not the client's doing is logged.
+    /// Asks the accounts. A late answer means that nothing changed: it is `Unavailable`.
     pub(crate) async fn ask<T>(
         &self,
         call: impl Future<Output = Result<T, AuthError>>,
     ) -> Result<T, ActionError> {
+        self.accounts(call, AuthError::Unavailable).await
+    }
+
+    /// Lets the accounts change something. A late change may happen: it is `Timeout`.
+    pub(crate) async fn change<T>(
+        &self,
+        call: impl Future<Output = Result<T, AuthError>>,
+    ) -> Result<T, ActionError> {
+        self.accounts(call, AuthError::Timeout).await
+    }
+
+    /// Waits for the accounts. The error is for the client; what is not the client's doing is logged.
+    async fn accounts<T>(
+        &self,
+        call: impl Future<Output = Result<T, AuthError>>,
+        late: fn(Source) -> AuthError,
+    ) -> Result<T, ActionError> {
         let denied = match timeout(self.limits.auth_deadline, call).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(denied)) => denied,
-            Err(elapsed) => AuthError::Unavailable(Box::new(elapsed)),
+            Err(elapsed) => late(Box::new(elapsed)),
         };
-        if let AuthError::Unavailable(cause) | AuthError::Internal(cause) = &denied {
+        if let AuthError::Unavailable(cause) | AuthError::Timeout(cause) | AuthError::Internal(cause) =
+            &denied
+        {
             tracing::error!(error = %cause, "the accounts failed");
         }
         Err(ActionError::from(&denied))

@@ -95,9 +95,9 @@ impl Chat {
     /// Ends a session of a user and closes its connections.
     ///
     /// # Errors
-    /// `not_found` if the user has no such session.
+    /// `not_found` if the user has no such session; `unavailable`; `timeout` when it may have ended.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<(), ActionError> {
-        self.engine.ask(self.engine.auth.end_session(user, session)).await?;
+        self.engine.change(self.engine.auth.end_session(user, session)).await?;
         self.engine.end(user, Some(session), None);
         Ok(())
     }

@@ -75,6 +75,9 @@ pub struct Grant {
 /// [`profiles`](Auth::profiles) must be written; everything else answers
 /// [`AuthError::Unsupported`] until it is. Whatever fails, the engine denies.
 ///
+/// [`AuthError::Unavailable`] promises that nothing was stored; whoever cannot promise it answers
+/// [`AuthError::Timeout`].
+///
 /// An application whose users live elsewhere derives their ids, and needs no account here:
 ///
 /// ```

@@ -227,6 +227,7 @@ impl From<&AuthError> for ActionError {
             AuthError::NotFound => Self::not_found(),
             AuthError::Unsupported => Self::new(Code::UnknownAction, "Not supported by this server"),
             AuthError::Unavailable(_) => Self::unavailable(),
+            AuthError::Timeout(_) => Self::timeout(),
             AuthError::Internal(_) => Self::internal(),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat_core::auth::PasswordAuth;
 use chat_core::error::AuthError;
 use chat_core::memory::MemoryStore;
-use chat_core::port::{Auth, Grant};
+use chat_core::port::{AccountStore as _, Auth, Grant, Session, StoredAccount};
 use chat_testkit::double::{Fault, Faults, FaultyAccountStore, Gate};
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret;
@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use crate::fixture::{PASSWORD, clock, from, local, login, register, secret, settings};
 
 struct Scene {
+    store: Arc<MemoryStore>,
     faults: Faults,
     auth: PasswordAuth,
     grant: Grant,
@@ -22,13 +23,25 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let store = FaultyAccountStore::new(Arc::new(MemoryStore::new()));
-        let faults = store.faults();
-        let auth = PasswordAuth::new(Arc::new(store), clock(), settings()).unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let faulty = FaultyAccountStore::new(store.clone());
+        let faults = faulty.faults();
+        let auth = PasswordAuth::new(Arc::new(faulty), clock(), settings()).unwrap();
         register(&auth, "alice", PASSWORD).await.unwrap();
         let grant = login(&auth, "alice", PASSWORD, &local()).await.unwrap();
         let other = login(&auth, "alice", PASSWORD, &local()).await.unwrap();
-        Self { faults, auth, grant, other }
+        Self { store, faults, auth, grant, other }
+    }
+
+    /// What is stored, but for notes of when somebody was there.
+    async fn stored(&self) -> (Vec<StoredAccount>, Vec<Session>) {
+        let mut accounts = self.store.all_accounts(None, 10).await.unwrap();
+        let mut sessions = Vec::new();
+        for stored in &mut accounts {
+            stored.account.last_login = None;
+            sessions.extend(self.store.sessions_of(stored.account.user_id).await.unwrap());
+        }
+        (accounts, sessions)
     }
 }
 
@@ -108,7 +121,8 @@ async fn sec_23_every_failure_of_the_store_denies() {
                 match attempt(&scene, operation).await {
                     None => assert!(matches!(fault, Fault::HeldBefore(_)), "{name} when {method} fails"),
                     Some(Ok(())) => panic!("{name} succeeds although {method} failed: {fault:?}"),
-                    Some(Err(AuthError::Unavailable(_) | AuthError::Internal(_))) => {}
+                    Some(Err(AuthError::Unavailable(_) | AuthError::Timeout(_) | AuthError::Internal(_))) => {
+                    }
                     Some(Err(other)) => panic!("{name} when {method} fails ({fault:?}): {other}"),
                 }
                 tried += 1;
@@ -116,6 +130,37 @@ async fn sec_23_every_failure_of_the_store_denies() {
         }
     }
     assert!(tried >= 100, "{tried}");
+}
+
+/// `Unavailable` is a promise to clients. Calls fail one by one, also the second of a method.
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_stored_is_never_said_to_be_undone() {
+    let (mut undone, mut unknown) = (0, 0);
+    for (name, operation) in OPERATIONS {
+        for method in methods_of(operation).await {
+            for fault in [Fault::Unavailable, Fault::Lost, Fault::AnswerLost] {
+                for spared in [0, 1] {
+                    let scene = Scene::new().await;
+                    let before = scene.stored().await;
+                    let spare = std::iter::repeat_n(Fault::None, spared);
+                    scene.faults.next(method, spare.chain([fault.clone()]));
+                    let what = format!("{name} when call {spared} of {method} fails: {fault:?}");
+                    let is_untold = !matches!(fault, Fault::Unavailable);
+                    match attempt(&scene, operation).await.expect("nothing hangs") {
+                        Err(AuthError::Unavailable(_)) => {
+                            assert!(!is_untold, "{what}");
+                            assert_eq!(scene.stored().await, before, "{what}");
+                            undone += 1;
+                        }
+                        Err(AuthError::Timeout(_)) => unknown += 1,
+                        // It had no second call.
+                        answer => assert_eq!(spared, 1, "{what}: {answer:?}"),
+                    }
+                }
+            }
+        }
+    }
+    assert!(undone >= 15 && unknown >= 40, "{undone} undone, {unknown} unknown");
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ pub(crate) const MARKER: &str = "planned by the test";
 #[derive(Debug, Clone)]
 pub(crate) enum AuthFault {
     Unavailable,
+    Timeout,
     Internal,
     Panic,
     Hang,
@@ -54,6 +55,7 @@ impl FaultyAuth {
         match fault {
             None => call.await,
             Some(AuthFault::Unavailable) => Err(AuthError::Unavailable(MARKER.into())),
+            Some(AuthFault::Timeout) => Err(AuthError::Timeout(MARKER.into())),
             Some(AuthFault::Internal) => Err(AuthError::Internal(MARKER.into())),
             Some(AuthFault::Panic) => panic!("{MARKER}"),
             Some(AuthFault::Hang) => std::future::pending().await,

@@ -20,9 +20,9 @@ impl User {
     /// Changes the name that others see.
     ///
     /// # Errors
-    /// `unknown_action` if the accounts live elsewhere; `unavailable`.
+    /// `unknown_action` if the accounts live elsewhere; `unavailable`; `timeout` when it may have changed.
     pub async fn set_display_name(&self, name: DisplayName) -> Result<(), ActionError> {
-        self.engine().ask(self.engine().auth.set_display_name(self.id(), name)).await
+        self.engine().change(self.engine().auth.set_display_name(self.id(), name)).await
     }
 
     /// The presence of up to 100 users, without those who share no conversation with the caller.
