@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::chat::MERGED_INTO;
 use super::link::{BY_ID, Scan};
-use super::message::{UNPLACED, newcomers};
+use super::message::UNPLACED;
 use super::report::TakeoverError;
 use super::work::Work;
 use crate::account::read_stored_account;
@@ -38,9 +38,7 @@ struct Seen {
 pub(super) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let counts = work.checkpoint.counts;
     let mut seen = Seen::default();
-    if !work.link.rows(newcomers()).await?.is_empty() {
-        return Err(TakeoverError::Disturbed(MESSAGES));
-    }
+    refuse_newcomers(work).await?;
     check_rows(work, &mut seen).await?;
     check_logs(work, &mut seen).await?;
 
@@ -61,6 +59,18 @@ pub(super) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     }
     if seen != expected || counts.messages != counts.placed + counts.unplaced {
         return Err(TakeoverError::Check(format!("there should be {expected:?}, and there is {seen:?}")));
+    }
+    Ok(())
+}
+
+/// Whether there are users or messages that came after their phase.
+pub(super) async fn refuse_newcomers(work: &Work<'_>) -> Result<(), TakeoverError> {
+    for (collection, field) in [(MESSAGES, "conversation"), (USERS, "username_folded")] {
+        let filter = doc! { field: { "$exists": false } };
+        let find = doc! { "find": collection, "filter": filter, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true };
+        if !work.link.rows(find).await?.is_empty() {
+            return Err(TakeoverError::Disturbed(collection));
+        }
     }
     Ok(())
 }

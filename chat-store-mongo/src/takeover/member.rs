@@ -186,10 +186,7 @@ impl Beginning {
 
     /// The conversation is complete.
     async fn finish(self, work: &mut Work<'_>, collection: &'static str) -> Result<(), TakeoverError> {
-        let update = doc! {
-            "$set": { "projected_seq": stored_number(self.seq.get()) },
-            "$unset": { LAST_SEQ: "" },
-        };
+        let update = doc! { "$set": { "projected_seq": stored_number(self.seq.get()) } };
         let id = object_id(self.conversation.as_bytes());
         work.update(collection, &doc! { "q": { "_id": id }, "u": update }).await
     }

@@ -251,8 +251,3 @@ fn time_of_message(row: &Document) -> (chat_core::time::Timestamp, Option<Note>)
         }
     }
 }
-
-/// Whether there is a message that came after its phase.
-pub(super) fn newcomers() -> Document {
-    doc! { "find": MESSAGES, "filter": { "conversation": { "$exists": false } }, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true }
-}

@@ -221,17 +221,24 @@ impl Takeover {
             Phase::Order => number::order(work).await,
             Phase::Numbers => number::number(work).await,
             Phase::Members => member::write(work).await,
-            Phase::NewIndexes => {
-                let mut done = 0;
-                for of_collection in INDEXES.chunk_by(|one, other| one.collection == other.collection) {
-                    work.tell(done, INDEXES.len() as u64)?;
-                    create_indexes(self.link.database(), of_collection).await?;
-                    done += of_collection.len() as u64;
-                }
-                Ok(())
-            }
+            Phase::NewIndexes => build_indexes(work).await,
             Phase::Check => check::check(work).await,
             Phase::Done => Ok(()),
         }
     }
+}
+
+/// Builds the indexes. Rows that have come since their phase lack what is unique, and only one of them would fit in.
+async fn build_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    number::forget_last_numbers(work).await?;
+    let mut done = 0;
+    for of_collection in INDEXES.chunk_by(|one, other| one.collection == other.collection) {
+        work.tell(done, INDEXES.len() as u64)?;
+        if let Err(error) = create_indexes(work.link.database(), of_collection).await {
+            check::refuse_newcomers(work).await?;
+            return Err(error.into());
+        }
+        done += of_collection.len() as u64;
+    }
+    Ok(())
 }

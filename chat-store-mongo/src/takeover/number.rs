@@ -37,8 +37,8 @@ const ORDER: Index = Index {
     only_with: None,
 };
 const KEYS: &[&str] = &["conversation", "timestamp", "_id"];
-/// The field of a conversation's row that holds the number of its last entry, until its members are written.
-pub(super) const LAST_SEQ: &str = "last_seq";
+/// The field of a conversation's row that holds the number of its last entry, until all members are written.
+pub(super) const LAST_SEQ: &str = "migration_last_seq";
 
 /// Makes the index.
 pub(super) async fn order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
@@ -93,6 +93,9 @@ pub(super) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let (chats, made) = load_taken_over(&work.link).await?;
     let conversations = Conversations { rooms: RoomEvents::load(&work.link).await?, chats, made };
     let position = work.checkpoint.position.take();
+    if position.is_none() {
+        forget_last_numbers(work).await?;
+    }
     let mut log = position.as_ref().and_then(read_log);
     let mut done =
         position.as_ref().map_or(0, |position| crate::reply::number(position, "done").unsigned_abs());
@@ -126,6 +129,17 @@ pub(super) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
         work.page_done(Some(position), done, total).await?;
     }
     finish(work, &conversations, log).await
+}
+
+/// Removes what only writing members needs. It needs that until the end, as it may write some of them twice.
+pub(super) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    for collection in [ROOMS, CHATS] {
+        let update = doc! {
+            "q": { LAST_SEQ: { "$exists": true } }, "u": { "$unset": { LAST_SEQ: "" } }, "multi": true,
+        };
+        work.write(doc! { "update": collection, "updates": [update] }).await?;
+    }
+    Ok(())
 }
 
 /// Drops the index that [`order`] has made.

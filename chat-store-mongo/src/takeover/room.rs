@@ -12,6 +12,7 @@ use mongodb::bson::{Bson, Document};
 use super::change::{Change, original, original_given, projection};
 use super::id::{Ids, NOBODY, event_id};
 use super::link::{BY_ID, Link, Scan};
+use super::number::LAST_SEQ;
 use super::report::{FindingKind, TakeoverError};
 use super::text::fit_room_name;
 use super::user::created_at;
@@ -61,8 +62,7 @@ fn events(member_count: u64) -> u64 {
 /// A scan of rooms with everything that [`room`] reads.
 pub(super) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
     let fields = projection(&["name", "topic", "creator_id", "created_at", "participants"]);
-    let ours =
-        ["name_folded", "visibility", "owners", "entry_id", "projected_seq", "member_count", "last_seq"];
+    let ours = ["name_folded", "visibility", "owners", "entry_id", "projected_seq", "member_count", LAST_SEQ];
     let ours = ours.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
     Scan::new(link, ROOMS, BY_ID, fields.into_iter().chain(ours).collect()).rows(rows).after(after)
 }

@@ -211,3 +211,60 @@ async fn an_older_system_that_still_writes_is_found_out_and_the_next_run_takes_i
 async fn run_in_pieces_or_done(older: &Older) {
     older.takeover().await.page_rows(100).run(&mut Listener::default()).await.unwrap();
 }
+
+#[tokio::test]
+async fn an_older_system_that_goes_on_writing_does_not_end_the_work_for_ever() {
+    for collection in ["messages", "users"] {
+        let (older, whole) = (small().await, small().await);
+        let mut listener = Listener::default();
+        whole.takeover().await.page_rows(100).run(&mut listener).await.unwrap();
+        let phase = |progress: &chat_store_mongo::takeover::Progress| progress.phase == Phase::Members;
+        let call = listener.progress.iter().position(phase).unwrap() + 1;
+        let stopped = older.takeover().await.page_rows(100).run(&mut Listener::stopping_after(call)).await;
+        assert!(matches!(stopped, Err(TakeoverError::Stopped)));
+        for number in 1..4 {
+            // Only the first row of several without our fields gets into a unique index.
+            let row = doc! { "_id": Older::id(500_000_000 + number), "username": format!("late {number}") };
+            older.insert(collection, row).await;
+        }
+        let disturbed = older.takeover().await.page_rows(100).run(&mut Listener::default()).await;
+        let Err(TakeoverError::Disturbed(found)) = disturbed else { panic!("{collection}: {disturbed:?}") };
+        assert_eq!(found, collection);
+        run_in_pieces(&older, usize::MAX).await;
+        older.test.open().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_has_unread_messages_after_members_were_written_twice() {
+    let many = async || {
+        let older = Older::new().await;
+        let users = older.users::<50>().await;
+        let pairs = (0..50).flat_map(|one| (0..one).map(move |other| (users[one], users[other])));
+        let (chats, messages): (Vec<Document>, Vec<Document>) = (100..)
+            .zip(pairs)
+            .map(|(number, (one, other))| {
+                let (id, at) = (Older::id(number), Older::at(i64::from(number)));
+                let chat = doc! { "_id": id, "user1_id": one, "user2_id": other, "created_at": at };
+                let message = doc! {
+                    "_id": Older::id(10_000 + number), "chat_id": id, "sender_id": one, "content": "hi", "type": "text",
+                    "timestamp": at,
+                };
+                (chat, message)
+            })
+            .unzip();
+        older.database.collection("private_chats").insert_many(chats).await.unwrap();
+        older.database.collection("messages").insert_many(messages).await.unwrap();
+        older
+    };
+    let (whole, older) = (many().await, many().await);
+    let mut listener = Listener::default();
+    whole.takeover().await.run(&mut listener).await.unwrap();
+    let phase = |progress: &chat_store_mongo::takeover::Progress| progress.phase == Phase::Members;
+    let call = listener.progress.iter().position(phase).unwrap() + 1;
+    // Within a page of this size commands are sent before it is written down that the page is done.
+    let stopped = older.takeover().await.run(&mut Listener::stopping_after(call)).await;
+    assert!(matches!(stopped, Err(TakeoverError::Stopped)));
+    older.takeover().await.run(&mut Listener::default()).await.unwrap();
+    assert_eq!(result(&older).await, result(&whole).await);
+}
