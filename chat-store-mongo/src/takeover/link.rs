@@ -173,9 +173,14 @@ impl Scan {
         if let Some(after) = &self.after {
             find.insert("min", after.clone());
         }
-        let mut rows = self.link.rows(find).await?;
+        let mut rows = self.link.rows(find.clone()).await?;
         if rows.first().is_some_and(|first| Some(self.keys_of(first)) == self.after) {
             rows.remove(0);
+            if rows.is_empty() {
+                // Either this is the end, or the next row does not fit into one reply with the last one.
+                find.insert("skip", 1);
+                rows = self.link.rows(find).await?;
+            }
         }
         if let Some(last) = rows.last() {
             self.after = Some(self.keys_of(last));
@@ -224,13 +229,20 @@ impl Writer {
             }
         };
         let batch = &mut self.batches[at];
-        batch.bytes += statement.as_bytes().len();
-        batch.statements.push(statement);
-        if batch.statements.len() >= STATEMENTS || batch.bytes >= STATEMENT_BYTES {
-            let full = self.batches.swap_remove(at);
-            self.send(full).await?;
+        let bytes = statement.as_bytes().len();
+        let full = (batch.statements.len() >= STATEMENTS || batch.bytes + bytes > STATEMENT_BYTES)
+            .then(|| std::mem::take(&mut batch.statements));
+        if full.is_some() {
+            batch.bytes = 0;
         }
-        Ok(())
+        batch.bytes += bytes;
+        batch.statements.push(statement);
+        match full {
+            Some(statements) if !statements.is_empty() => {
+                self.send(Batch { collection, statements, bytes: 0 }).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends what has been gathered and waits until everything is durable.

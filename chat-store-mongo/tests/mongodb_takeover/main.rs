@@ -10,6 +10,7 @@ mod older;
 
 mod mongodb_accounts;
 mod mongodb_conversations;
+mod mongodb_extremes;
 mod mongodb_finish;
 mod mongodb_interruptions;
 mod mongodb_messages;
