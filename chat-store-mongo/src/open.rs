@@ -17,6 +17,7 @@ use crate::reply::{WriteReply, number};
 use crate::schema::{
     CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
 };
+use crate::takeover::is_in_the_way;
 
 /// How long one command may take while a database is opened. Building an index takes longer.
 const COMMAND: Duration = Duration::from_secs(10);
@@ -175,7 +176,10 @@ async fn refuse_foreign(database: &Database, config: &MongoConfig) -> Result<(),
         if !first_batch(&ask(database, doc! { "find": collection, "limit": 1, "singleBatch": true }).await?)
             .is_empty()
         {
-            found.push(collection);
+            found.push(collection.to_owned());
+        } else if indexes_of(database, collection).await?.iter().any(|index| is_in_the_way(collection, index))
+        {
+            found.push(format!("indexes of {collection}"));
         }
     }
     if found.is_empty() {
@@ -193,13 +197,7 @@ async fn check_writing(database: &Database) -> Result<(), OpenError> {
 
 async fn check_indexes(database: &Database) -> Result<(), OpenError> {
     for index in &INDEXES {
-        let command = doc! { "listIndexes": index.collection };
-        // A collection that does not exist has no index.
-        let found = match database.command(raw(&command)?, COMMAND).await {
-            Ok(reply) => first_batch(&reply),
-            Err(CallError::Refused(error)) if code_of(&error) == Some(26) => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let found = indexes_of(database, index.collection).await?;
         let found = found.iter().find(|found| found.get_str("name").is_ok_and(|name| name == index.name));
         let problem = match found {
             Some(found) => index.fault_of(found),
@@ -210,6 +208,16 @@ async fn check_indexes(database: &Database) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// The indexes of a collection. One that does not exist has none, and neither has a view.
+async fn indexes_of(database: &Database, collection: &str) -> Result<Vec<Document>, OpenError> {
+    let command = doc! { "listIndexes": collection };
+    match database.command(raw(&command)?, COMMAND).await {
+        Ok(reply) => Ok(first_batch(&reply)),
+        Err(CallError::Refused(error)) if matches!(code_of(&error), Some(26 | 166)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn meta_row(database: &Database, id: &str) -> Result<Option<Document>, OpenError> {

@@ -133,6 +133,26 @@ async fn indexes(link: &Link, collection: &str) -> Result<Vec<Document>, Takeove
     link.rows(doc! { "listIndexes": collection, "cursor": { "batchSize": 1_000 } }).await
 }
 
+/// Whether an index of the older system would remove rows of ours, refuse them, or stand where one of ours belongs.
+pub(crate) fn is_in_the_way(collection: &str, index: &Document) -> bool {
+    !is_ours(collection, index) && fault(collection, index).is_some()
+}
+
+/// Whether there is such an index on any of the collections that are taken over.
+pub(super) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, TakeoverError> {
+    for found in collections(link).await? {
+        let name = found.get_str("name").unwrap_or_default();
+        let kind = found.get_str("type").unwrap_or("collection");
+        if kind == "collection"
+            && TAKEN_OVER.contains(&name)
+            && indexes(link, name).await?.iter().any(|index| is_in_the_way(name, index))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn is_ours(collection: &str, index: &Document) -> bool {
     let name = index.get_str("name").unwrap_or_default();
     INDEXES

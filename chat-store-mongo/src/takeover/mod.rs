@@ -39,6 +39,8 @@ mod work;
 
 use mongodb::bson::doc;
 
+pub(crate) use foreign::is_in_the_way;
+
 pub use finish::{Finished, Unplaced};
 pub use name::NameRule;
 pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
@@ -57,7 +59,7 @@ const PAGE_ROWS: u32 = 2_000;
 /// What a database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It holds nothing.
+    /// It holds nothing, and nothing is in the way of the store.
     Empty,
     /// It holds the data of the older system.
     Older,
@@ -132,7 +134,8 @@ impl Takeover {
                 return Ok(State::Older);
             }
         }
-        Ok(State::Empty)
+        // Without rows, its indexes would still be in the way.
+        Ok(if foreign::has_indexes_in_the_way(&self.link).await? { State::Older } else { State::Empty })
     }
 
     /// Looks what would become of the database. Writes nothing.

@@ -1,6 +1,7 @@
-//! Databases at the edges: rows as large as rows can be.
+//! Databases at the edges: rows as large as rows can be, collections without rows.
 
-use chat_store_mongo::takeover::Outcome;
+use chat_store_mongo::takeover::{FindingKind, Outcome, State};
+use chat_store_mongo::{MongoStore, OpenError};
 use mongodb::bson::doc;
 
 use crate::older::{Listener, Older};
@@ -36,4 +37,20 @@ async fn rows_that_do_not_fit_into_one_reply_are_all_taken_over() {
     assert_eq!(outcome, Outcome::Done(report));
     let last = older.row("messages", Older::id(501)).await;
     assert_eq!(last.get_i64("messages_so_far").unwrap() as usize, 3 * 1_152 + 370 * 2 + 1_792 + 1);
+}
+
+#[tokio::test]
+async fn indexes_of_collections_without_rows_are_taken_over_too() {
+    let older = Older::new().await;
+    for (collection, index) in [
+        ("users", doc! { "key": { "username": 1 }, "name": "username_1", "unique": true }),
+        ("messages", doc! { "key": { "timestamp": 1 }, "name": "ttl", "expireAfterSeconds": 3_600 }),
+    ] {
+        older.database.run_command(doc! { "createIndexes": collection, "indexes": [index] }).await.unwrap();
+    }
+    assert_eq!(older.takeover().await.state().await.unwrap(), State::Older);
+    let refused = MongoStore::open(older.config()).await.unwrap_err();
+    assert!(matches!(refused, OpenError::NotMigrated { .. }), "{refused}");
+    let taken_over = older.take_over().await;
+    assert_eq!(taken_over.kinds(), [FindingKind::IndexDropped; 2]);
 }
