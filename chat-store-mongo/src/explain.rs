@@ -18,16 +18,49 @@ pub(crate) fn uri(uri: &str, error: &Error) -> OpenError {
     }
 }
 
-/// The driver may quote the connection string; what stands before the host is never repeated.
+/// The driver may quote the connection string; what is secret in it is never repeated.
 fn without_credentials(uri: &str, message: &str) -> String {
-    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let secrets = rest.rsplit_once('@').map_or("", |(secrets, _)| secrets);
-    let is_quoted = |part: &str| part.len() >= RECOGNISABLE && message.contains(part);
-    if secrets.split([':', '@', '/']).any(is_quoted) {
-        return "it cannot be read; characters like @ : / % in user and password are written as %40 %3A %2F %25"
+    // A name that is no option's may be the rest of a secret that was not written as it has to be.
+    let message = match message.split_once(" is an invalid option") {
+        Some((_, hint)) => format!("it has an option that does not exist{hint}"),
+        None => message.to_owned(),
+    };
+    let quoted = message.to_lowercase();
+    let is_quoted = |part: &str| part.len() >= RECOGNISABLE && quoted.contains(&part.to_lowercase());
+    if secrets(uri).into_iter().flat_map(parts).any(is_quoted) {
+        return "it cannot be read; characters like @ : / % & in user, password and options are written as %40 %3A %2F \
+                %25 %26"
             .to_owned();
     }
-    message.to_owned()
+    message
+}
+
+/// What nobody may read of a connection string: what stands before the hosts, or in place of a port, and of the
+/// options those that hold secrets, and what is no option.
+fn secrets(uri: &str) -> Vec<&str> {
+    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let (credentials, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let (hosts, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let hosts = hosts.split('/').next().unwrap_or_default();
+    let ports = hosts.split(',').filter_map(|host| Some(host.rsplit_once(':')?.1));
+    let not_ports = ports.filter(|port| port.parse::<u16>().is_err());
+    let options = options.split('&').filter_map(|option| match option.split_once('=') {
+        None => Some(option),
+        Some((name, value)) => {
+            let name = name.to_lowercase();
+            (name.contains("password") || name.contains("properties")).then_some(value)
+        }
+    });
+    [credentials].into_iter().chain(not_ports).chain(options).collect()
+}
+
+/// The parts of a text between what separates in connection strings and what is written as a number there, which is
+/// how messages may show it.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let decoded = text.split('%').enumerate();
+    let unescaped =
+        decoded.map(|(place, part)| if place == 0 { part } else { part.get(2..).unwrap_or(part) });
+    unescaped.flat_map(|part| part.split([':', '@', '/', '?', '&', '=', ',']))
 }
 
 impl From<CallError> for OpenError {
@@ -71,6 +104,7 @@ fn servers(message: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::MongoConfig;
+    use crate::database::{Database, Deployment};
     use crate::open::connect;
 
     async fn error_of(uri: &str) -> OpenError {
@@ -91,6 +125,45 @@ mod tests {
             let config = MongoConfig::new(uri, "chat");
             assert!(!format!("{error} {error:?} {config:?}").contains("s3cr3t"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn sec_81_secrets_among_the_options_are_not_repeated_in_errors() {
+        for uri in [
+            "mongodb://db/?authMechanismProperties=AWS_SESSION_TOKEN=s3cr3t",
+            "mongodb://db/?authMechanismProperties=AWS_SESSION_TOKEN:abc,s3cr3t",
+            "mongodb://db/?authMechanismProperties=AWS_SESSION_TOKEN:abc%2Cs3cr3t%2Fabc",
+            "mongodb://db/?tlsCertificateKeyFilePassword:s3cr3t",
+            "mongodb://db/?tlsCertificateKeyFilePassword=abc&s3cr3t",
+            "mongodb://db/?replicaSet=abc&S3cr3T=abc",
+            "mongodb://ann:27017?s3cr3t@db",
+            "mongodb://ann:27017?w=1&s3cr3t@db/?retryWrites=true",
+            "mongodb://ann:s3cr3t",
+            "mongodb://ann:s3cr3t/chat?retryWrites=true",
+        ] {
+            let error = error_of(uri).await;
+            assert!(matches!(error, OpenError::Uri(_)), "{error:?}");
+            assert!(!format!("{error} {error:?}").to_lowercase().contains("s3cr3t"), "{error}");
+        }
+        for (uri, told) in [
+            ("mongodb://db/?readPreference=primaryy", "'primaryy' is not a valid read preference"),
+            ("mongodb://db/?replicaSett=x", "similar name exists: replicaset"),
+            ("mongodb://db/?maxPoolSize=many", "maxpoolsize"),
+        ] {
+            let error = error_of(uri).await.to_string();
+            assert!(error.contains(told), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn sec_81_secrets_of_the_connection_string_are_not_shown_by_what_was_made_of_it() {
+        let options = MongoConfig::new("mongodb://ann:s3cr3t@127.0.0.1:1/?tls=true", "chat")
+            .client_options()
+            .await
+            .unwrap();
+        let client = mongodb::Client::with_options(options).unwrap();
+        let database = Database::new(client, "chat", Deployment::Standalone);
+        assert!(!format!("{database:?}").contains("s3cr3t"), "{database:?}");
     }
 
     #[tokio::test]
