@@ -18,7 +18,7 @@ pub(crate) async fn create(database: &Database, new: NewConversation) -> Result<
     let is_taken = match database.write(insert).await?.row_error {
         None => false,
         Some(error) if error.is_duplicate() => true,
-        Some(error) => return Err(StoreError::corrupt(error.message)),
+        Some(error) => return Err(error.refused(collection_of(&new.kind))),
     };
     let existing = match &new.kind {
         ConversationKind::Private(pair) if is_taken => chat_of(database, *pair).await?,

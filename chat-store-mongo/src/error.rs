@@ -120,10 +120,46 @@ pub(crate) enum CallError {
 }
 
 /// Codes of servers that are no primary, or not any more: nothing was executed.
-const NOT_PRIMARY: [i32; 3] = [10_107, 13_435, 13_436];
-/// Codes of commands that were interrupted: part of them may have been executed.
-const INTERRUPTED: [i32; 16] =
-    [6, 7, 24, 50, 64, 89, 91, 112, 133, 189, 246, 262, 9_001, 11_600, 11_601, 11_602];
+const NOT_PRIMARY: [i32; 4] = [
+    10_058, // LegacyNotPrimary
+    10_107, // NotWritablePrimary
+    13_435, // NotPrimaryNoSecondaryOk
+    13_436, // NotPrimaryOrSecondary
+];
+/// Codes of what passes: of commands that were interrupted, part of which may have been executed, and of servers
+/// that cannot say now what they can say a moment later.
+const PASSING: [i32; 25] = [
+    6,      // HostUnreachable
+    7,      // HostNotFound
+    24,     // LockTimeout
+    50,     // MaxTimeMSExpired
+    63,     // StaleShardVersion
+    64,     // WriteConcernTimeout
+    89,     // NetworkTimeout
+    91,     // ShutdownInProgress
+    112,    // WriteConflict
+    133,    // FailedToSatisfyReadPreference
+    134,    // ReadConcernMajorityNotAvailableYet
+    150,    // StaleEpoch
+    175,    // QueryPlanKilled
+    189,    // PrimarySteppedDown
+    202,    // NetworkInterfaceExceededTimeLimit
+    246,    // SnapshotUnavailable
+    249,    // StaleDbVersion
+    262,    // ExceededTimeLimit
+    365,    // TemporarilyUnavailable
+    462,    // IngressRequestRateLimitExceeded
+    9_001,  // SocketException
+    11_600, // InterruptedAtShutdown
+    11_601, // Interrupted
+    11_602, // InterruptedDueToReplStateChange
+    13_388, // StaleConfig
+];
+
+/// Whether what a server refused with this code may succeed a moment later.
+pub(crate) fn is_passing(code: i32) -> bool {
+    NOT_PRIMARY.contains(&code) || PASSING.contains(&code)
+}
 
 impl From<mongodb::error::Error> for CallError {
     fn from(error: mongodb::error::Error) -> Self {
@@ -134,7 +170,7 @@ impl From<mongodb::error::Error> for CallError {
             | ErrorKind::Authentication { .. }
             | ErrorKind::Shutdown => Self::NotExecuted(error),
             ErrorKind::Command(refused) if NOT_PRIMARY.contains(&refused.code) => Self::NotExecuted(error),
-            ErrorKind::Command(refused) if INTERRUPTED.contains(&refused.code) => Self::Unknown(error),
+            ErrorKind::Command(refused) if PASSING.contains(&refused.code) => Self::Unknown(error),
             ErrorKind::Command(_)
             | ErrorKind::InvalidArgument { .. }
             | ErrorKind::IncompatibleServer { .. } => Self::Refused(error),
@@ -190,6 +226,52 @@ impl CallError {
         match self {
             Self::NotExecuted(error) | Self::Unknown(error) | Self::Refused(error) => Some(error),
             Self::NotSent | Self::Late | Self::NotAcknowledged(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_core::error::Retry;
+    use mongodb::bson::{deserialize_from_document, doc};
+
+    use super::*;
+    use crate::reply::WriteReply;
+
+    fn refused_with(code: i32) -> CallError {
+        let refused = doc! { "code": code, "codeName": "", "errmsg": "planned by the test" };
+        CallError::from(mongodb::error::Error::from(ErrorKind::Command(
+            deserialize_from_document(refused).unwrap(),
+        )))
+    }
+
+    /// What the specification of drivers calls retryable, in reads or writes, as well as what it says of servers that
+    /// are not primary, recover or shut down.
+    #[test]
+    fn what_passes_is_repeated_and_damages_nothing() {
+        let not_executed = [10_058, 10_107, 13_435, 13_436];
+        let unknown = [6, 7, 89, 91, 134, 189, 262, 9_001, 11_600, 11_602];
+        let table = not_executed.map(|code| (code, Retry::Safe)).into_iter();
+        for (code, of_write) in table.chain(unknown.map(|code| (code, Retry::OutcomeUnknown))) {
+            assert!(refused_with(code).is_passing(), "{code}");
+            assert_eq!(refused_with(code).of_read().retry(), Retry::Safe, "{code}");
+            assert_eq!(refused_with(code).of_write().retry(), of_write, "{code}");
+        }
+        // Of what is not allowed, not understood, too large, or against an index.
+        for code in [2, 9, 13, 18, 59, 121, 10_334, 11_000] {
+            assert!(!refused_with(code).is_passing(), "{code}");
+            assert_eq!(refused_with(code).of_read().retry(), Retry::Never, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_written_now_is_not_damaged() {
+        for (code, retry) in
+            [(10_107, Retry::OutcomeUnknown), (112, Retry::OutcomeUnknown), (121, Retry::Never)]
+        {
+            let error = doc! { "index": 0, "code": code, "errmsg": "planned by the test" };
+            let reply = WriteReply::read(&doc! { "ok": 1, "n": 0, "writeErrors": [error] });
+            assert_eq!(reply.row_error.unwrap().refused("users").retry(), retry, "{code}");
         }
     }
 }

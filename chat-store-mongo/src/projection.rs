@@ -166,7 +166,7 @@ pub(crate) async fn announce_join(
     let reply = database.write(doc! { "update": MEMBERS, "updates": [update] }).await?;
     match reply.row_error {
         // Somebody inserted the row at the same moment, with the same mark.
-        Some(error) if !error.is_duplicate() => Err(StoreError::corrupt(error.message)),
+        Some(error) if !error.is_duplicate() => Err(error.refused(MEMBERS)),
         _ => Ok(()),
     }
 }
@@ -311,7 +311,7 @@ async fn write_member(
         None => Ok(true),
         // The row exists and was made by this entry or a later one.
         Some(error) if error.is_duplicate() => Ok(false),
-        Some(error) => Err(StoreError::corrupt(error.message)),
+        Some(error) => Err(error.refused(MEMBERS)),
     }
 }
 
@@ -325,7 +325,7 @@ async fn move_row(database: &Database, row: &ConversationRow, change: Document) 
     let reply = database.write(doc! { "update": row.collection(), "updates": [update] }).await?;
     match reply.row_error {
         None => Ok(reply.matched == 1),
-        Some(error) => Err(StoreError::corrupt(error.message)),
+        Some(error) => Err(error.refused(row.collection())),
     }
 }
 
@@ -341,6 +341,6 @@ pub(crate) async fn insert_if_absent(
     match reply.row_error {
         None => Ok(true),
         Some(error) if error.is_duplicate() => Ok(false),
-        Some(error) => Err(StoreError::corrupt(error.message)),
+        Some(error) => Err(error.refused(collection)),
     }
 }

@@ -6,6 +6,8 @@ use std::fmt;
 use chat_core::error::StoreError;
 use mongodb::bson::{Bson, Document};
 
+use crate::error::is_passing;
+
 /// The code of "a row with this key exists".
 const DUPLICATE_KEY: i32 = 11_000;
 /// The code of "the majority did not have it in time".
@@ -34,7 +36,9 @@ impl RowError {
 
     /// The error that a row of this collection cannot be written. Without the server's words: they may quote the row.
     pub(crate) fn refused(&self, collection: &str) -> StoreError {
-        StoreError::corrupt(format!("MongoDB refuses a row of {collection} (code {})", self.code))
+        let what = format!("MongoDB refuses a row of {collection} (code {})", self.code);
+        // This row was not written; others of the command, or of an attempt before, may have been.
+        if is_passing(self.code) { StoreError::timeout(what) } else { StoreError::corrupt(what) }
     }
 }
 
