@@ -12,7 +12,8 @@ use chat_core::error::StoreError;
 use chat_core::id::UserId;
 use chat_core::port::{Account, AccountCreation, NewAccount, PasswordWrite, StoredAccount, UsernameKeys};
 use chat_core::time::Timestamp;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, Document, doc};
 
 use crate::creation::unknown;
 use crate::database::Database;
@@ -22,6 +23,8 @@ use crate::schema::USERS;
 
 /// Rows that one command updates.
 const UPDATED_AT_ONCE: usize = 1_000;
+/// How often a change is tried because others were faster.
+const CHANGE_ATTEMPTS: usize = 8;
 /// What the keys of a displaced name begin with; folding never leaves it in a name.
 const DISPLACED: char = '\u{1}';
 
@@ -131,9 +134,9 @@ pub(crate) async fn set_display_name(
     set(database, user, doc! { "display_name": name.as_str() }).await.map(drop)
 }
 
-/// Notes that a user signed in.
+/// Notes that a user signed in. An attempt that comes late notes a time that was right as well.
 pub(crate) async fn record_login(database: &Database, user: UserId, at: Timestamp) -> Result<(), StoreError> {
-    set(database, user, doc! { "last_login": date(at) }).await.map(drop)
+    update(database, of(user), doc! { "$set": { "last_login": date(at) } }).await.map(drop)
 }
 
 /// Disables or enables an account; answers whether it exists.
@@ -161,9 +164,29 @@ pub(crate) async fn record_seen(database: &Database, seen: &[(UserId, Timestamp)
     Ok(())
 }
 
-/// Sets fields of an account; answers whether it exists.
-async fn set(database: &Database, user: UserId, fields: Document) -> Result<bool, StoreError> {
-    update(database, of(user), doc! { "$set": fields }).await
+/// Sets fields of an account; answers whether it exists. Each change leaves a mark of its own in `changed` and wants to
+/// find the one that it has seen: so an attempt that nobody waits for any more undoes nothing newer when it comes.
+async fn set(database: &Database, user: UserId, mut fields: Document) -> Result<bool, StoreError> {
+    let mark = ObjectId::new();
+    fields.insert("changed", mark);
+    let mut find = find_one(USERS, of(user));
+    find.insert("projection", doc! { "changed": 1 });
+    for attempt in 0..CHANGE_ATTEMPTS {
+        let row = database.row(find.clone()).await;
+        let row = if attempt == 0 { row? } else { row.map_err(unknown)? };
+        let Some(row) = row else { return Ok(false) };
+        let seen = row.get("changed").cloned().unwrap_or(Bson::Null);
+        // An attempt whose reply was lost.
+        if seen == Bson::ObjectId(mark) {
+            return Ok(true);
+        }
+        let mut filter = of(user);
+        filter.insert("changed", seen);
+        if update(database, filter, doc! { "$set": &fields }).await? {
+            return Ok(true);
+        }
+    }
+    Err(StoreError::timeout("an account is changed too often at once"))
 }
 
 /// Changes the row that `filter` describes; answers whether there is one.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chat_core::domain::DisplayName;
 use chat_core::error::{Retry, StoreError};
 use chat_core::port::{
     AccountCreation, AccountStore, PasswordWrite, Revocation, Rotation, Session, SessionMatch, SessionTokens,
@@ -61,6 +62,20 @@ impl Faulty {
         self.server.run_command(command).await.unwrap();
     }
 
+    /// Begins a call and gives it up when the server has its update, which is executed a second later.
+    async fn give_up<T>(&self, call: impl Future<Output = T>) {
+        let data = doc! { "failCommands": ["update"], "blockConnection": true, "blockTimeMS": 1_000 };
+        let block = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
+        let entered =
+            self.server.run_command(block).await.unwrap().get("count").and_then(number).unwrap_or(0);
+        let wait =
+            doc! { "waitForFailPoint": "failCommand", "timesEntered": entered + 1, "maxTimeMS": 20_000 };
+        tokio::select! {
+            _ = call => panic!("the update was not held up"),
+            reached = self.server.run_command(wait) => drop(reached.unwrap()),
+        }
+    }
+
     async fn mend(&self) {
         let command = doc! { "configureFailPoint": "failCommand", "mode": "off" };
         self.server.run_command(command).await.unwrap();
@@ -106,6 +121,34 @@ async fn a_write_whose_reply_is_lost_is_answered_as_done() {
     assert_eq!(ended, [revocation]);
     assert!(way.has_lost_it());
     assert_eq!(store.revocations_since(at(0)).await.unwrap(), [revocation]);
+}
+
+fn number(value: &Bson) -> Option<i64> {
+    value.as_i64().or(value.as_i32().map(i64::from))
+}
+
+#[tokio::test]
+async fn a_change_of_an_account_that_comes_late_does_not_undo_a_newer_one() {
+    let faulty = Faulty::start().await;
+    let (store, beside) = (faulty.open().await, faulty.beside().await);
+    let ann = new_account("Ann");
+    store.create_account(ann.clone()).await.unwrap();
+    beside.run_command(doc! { "profile": 2 }).await.unwrap();
+    let name = |name| DisplayName::new(name).unwrap();
+    faulty.give_up(store.set_display_name(ann.user_id, &name("Older"))).await;
+    store.set_display_name(ann.user_id, &name("Newer")).await.unwrap();
+    faulty.give_up(store.set_disabled(ann.user_id, false)).await;
+    assert!(store.set_disabled(ann.user_id, true).await.unwrap());
+
+    let updates = doc! { "op": "update", "ns": format!("{DATABASE}.users") };
+    let deadline = Instant::now() + PATIENCE;
+    while beside.collection::<Document>("system.profile").count_documents(updates.clone()).await.unwrap() < 4
+    {
+        assert!(Instant::now() < deadline, "the late updates never came");
+        tokio::task::yield_now().await;
+    }
+    let account = store.account(ann.user_id).await.unwrap().unwrap();
+    assert_eq!((account.display_name.as_str(), account.disabled), ("Newer", true));
 }
 
 #[tokio::test]
