@@ -7,6 +7,7 @@ use std::time::Duration;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
+use tokio::time::Instant;
 
 use crate::config::MongoConfig;
 use crate::database::{Database, Deployment, barrier_command};
@@ -22,6 +23,10 @@ use crate::takeover::is_in_the_way;
 /// How long one command may take while a database is opened. Building an index takes longer.
 const COMMAND: Duration = Duration::from_secs(10);
 const INDEX_BUILD: Duration = Duration::from_secs(3_600);
+/// How long to wait before a command is sent again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The code of "what a majority has is not known yet".
+const NO_MAJORITY_YET: i32 = 134;
 /// The oldest version that works: the last for processors without AVX.
 const OLDEST: [u64; 2] = [4, 4];
 pub(crate) const OLDEST_SHOWN: &str = "4.4";
@@ -122,11 +127,11 @@ async fn is_ours(database: &Database, config: &MongoConfig) -> Result<bool, Open
 
 /// The epoch of a database of ours that may be written.
 async fn epoch_of(database: &Database) -> Result<String, OpenError> {
+    // Also proves that the server is the primary, and not one that does not know yet of a newer epoch.
+    check_writing(database).await?;
     let epoch = meta_row(database, EPOCH_ROW).await?;
     let epoch = epoch.as_ref().and_then(|row| row.get_str("value").ok());
-    let epoch = epoch.ok_or_else(|| OpenError::Damaged("the epoch is missing from meta".to_owned()))?;
-    check_writing(database).await?;
-    Ok(epoch.to_owned())
+    epoch.map(str::to_owned).ok_or_else(|| OpenError::Damaged("the epoch is missing from meta".to_owned()))
 }
 
 /// Creates all indexes that are not there. Harmless when they are.
@@ -153,7 +158,8 @@ pub(crate) async fn seal(database: &Database) -> Result<(), OpenError> {
             acknowledged(&reply)?;
         }
     }
-    Ok(())
+    // That a row exists does not say that it is durable; a write after it that is says so.
+    check_writing(database).await
 }
 
 async fn lay_out(database: &Database) -> Result<(), OpenError> {
@@ -222,7 +228,29 @@ async fn indexes_of(database: &Database, collection: &str) -> Result<Vec<Documen
 
 async fn meta_row(database: &Database, id: &str) -> Result<Option<Document>, OpenError> {
     let command = doc! { "find": META, "filter": { "_id": id }, "limit": 1, "singleBatch": true };
-    Ok(first_batch(&ask(database, command).await?).into_iter().next())
+    Ok(rows(database, command).await?.into_iter().next())
+}
+
+/// What a `find` command finds of what is durable.
+async fn rows(database: &Database, mut command: Document) -> Result<Vec<Document>, OpenError> {
+    let level = match database.deployment() {
+        Deployment::Standalone => "local",
+        Deployment::Replicated | Deployment::Routed => "majority",
+    };
+    command.insert("readConcern", doc! { "level": level });
+    let command = raw(&command)?;
+    let began = Instant::now();
+    loop {
+        match database.command(command.clone(), COMMAND).await {
+            // A server that has just begun does not know yet what a majority has.
+            Err(CallError::Unknown(error))
+                if code_of(&error) == Some(NO_MAJORITY_YET) && began.elapsed() < COMMAND =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            reply => return Ok(first_batch(&reply?)),
+        }
+    }
 }
 
 async fn check_replica_set(
@@ -309,7 +337,48 @@ fn code_of(error: &mongodb::error::Error) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use chat_testkit::mongod::{Mongod, shared_replica_set};
+
     use super::*;
+
+    const CHAT: &str = "chat";
+
+    /// Another node has sealed the database, and nobody knows whether that is durable.
+    #[tokio::test]
+    async fn a_mongodb_database_is_not_sealed_by_rows_that_nobody_knows_to_be_durable() {
+        let server = Mongod::start().await;
+        let (database, _) = connect(&MongoConfig::new(server.uri(), CHAT)).await.unwrap();
+        // Stands for the other node's row: whoever inserts this one is told that it exists.
+        let index = doc! { "key": { "value": 1 }, "name": "value", "unique": true };
+        ask(&database, doc! { "createIndexes": META, "indexes": [index] }).await.unwrap();
+        let row = doc! { "_id": "another", "value": VERSION };
+        ask(&database, doc! { "insert": META, "documents": [row] }).await.unwrap();
+        seal(&database).await.unwrap();
+        let error = doc! { "code": 64, "errmsg": "no majority" };
+        let data = doc! { "failCommands": ["update"], "writeConcernError": error };
+        let fail = doc! { "configureFailPoint": "failCommand", "mode": { "skip": 1 }, "data": data };
+        server.run_command(fail).await.unwrap();
+        let error = seal(&database).await.unwrap_err();
+        assert!(matches!(error, OpenError::Unreachable(_)), "{error:?}");
+        database.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_opening_a_mongodb_replica_set_finds_is_durable() {
+        let fresh = shared_replica_set().await.fresh_database();
+        let config = MongoConfig::new(fresh.uri(), fresh.name());
+        open(&config).await.unwrap().database.close().await;
+        let beside = mongodb::Client::with_uri_str(fresh.uri()).await.unwrap().database(fresh.name());
+        beside.run_command(doc! { "profile": 2 }).await.unwrap();
+        open(&config).await.unwrap().database.close().await;
+        beside.run_command(doc! { "profile": 0 }).await.unwrap();
+        let entries = beside.collection::<Document>("system.profile");
+        let of_meta = |field: &str| doc! { "ns": format!("{}.{META}", fresh.name()), field: META };
+        assert!(entries.count_documents(of_meta("command.find")).await.unwrap() >= 2, "version and epoch");
+        let mut not_durable = of_meta("command.find");
+        not_durable.insert("command.readConcern.level", doc! { "$ne": "majority" });
+        assert_eq!(entries.find_one(not_durable).await.unwrap(), None);
+    }
 
     fn warnings(version: &str) -> Vec<String> {
         version_warnings(&doc! { "version": version }).unwrap()
