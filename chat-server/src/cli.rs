@@ -104,6 +104,7 @@ fn chosen(matches: &ArgMatches) -> Command {
 fn migration(matches: &ArgMatches) -> Migration {
     let unplaced = if matches.get_flag("discard-unplaced") { Unplaced::Discard } else { Unplaced::Keep };
     match (matches.get_flag("dry-run"), matches.get_flag("finish")) {
+        _ if matches.get_flag("back") => Migration::Back,
         (true, _) => Migration::DryRun,
         (false, true) => Migration::Finish(unplaced),
         (false, false) => Migration::Run,
@@ -193,6 +194,10 @@ fn migrate() -> clap::Command {
                 .conflicts_with("dry-run"),
         )
         .arg(
+            switch("back", "Give the database back to the older system, with all messages; stop the server first")
+                .conflicts_with_all(["dry-run", "finish"]),
+        )
+        .arg(
             switch("discard-unplaced", "With --finish: remove messages without a place as well, for ever")
                 .requires("finish"),
         )
@@ -264,10 +269,12 @@ mod tests {
             ("migrate", Migration::Run),
             ("migrate --dry-run", Migration::DryRun),
             ("migrate --finish", Migration::Finish(Unplaced::Keep)),
+            ("migrate --back", Migration::Back),
             ("migrate --finish --discard-unplaced", Migration::Finish(Unplaced::Discard)),
         ] {
             assert_eq!(parse(line).unwrap().command, Command::Migrate(migration), "{line}");
         }
+        assert!(parse("migrate --back --finish").is_err());
         assert!(parse("migrate --dry-run --finish").is_err() && parse("migrate --discard-unplaced").is_err());
         let user = parse("user disable 张三 --data-dir elsewhere").unwrap();
         assert_eq!(user.command, Command::User { name: "张三".to_owned(), disabled: true });

@@ -34,6 +34,8 @@ pub(crate) enum Migration {
     Run,
     /// Clear away what only going back needs.
     Finish(Unplaced),
+    /// Give the database back to the older system.
+    Back,
 }
 
 /// Takes over the database of the settings, or looks what would become of it.
@@ -68,6 +70,14 @@ pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(),
             let finished = takeover.finish(unplaced, &mut teller).await;
             let text = finished.map(|finished| finished_text(name, finished));
             return exit::print(&text.map_err(|error| teller.failure(error))?);
+        }
+        Migration::Back => {
+            let rows = takeover.back(&mut teller).await.map_err(|error| teller.failure(error))?;
+            teller.end();
+            return exit::print(&format!(
+                "{name}: {rows} rows are as the older system wrote them, messages sent since included; indexes named above \
+                 are gone. Start the older system; chat-server migrate takes the database over again\n"
+            ));
         }
     };
     let outcome = outcome.map_err(|error| teller.failure(error))?;
@@ -125,9 +135,10 @@ fn report_text(name: &str, report: &Report, migration: Migration) -> String {
             "\nNothing was written. To take {name} over: stop the older chat system, make a backup (mongodump), and run \
              chat-server migrate\n"
         ),
-        Migration::Run | Migration::Finish(_) => format!(
+        Migration::Run | Migration::Finish(_) | Migration::Back => format!(
             "\n{name} is taken over and checked: start chat-server on it. The older system's fields are still there; \
-             chat-server migrate --finish removes them when nobody wants to go back\n"
+             chat-server migrate --back gives the database back to it, and chat-server migrate --finish removes them when \
+             nobody wants to go back\n"
         ),
     });
     text

@@ -36,19 +36,26 @@ pub struct Finished {
     pub kept: u64,
 }
 
+/// Fields of the older system that were replaced in some rows.
+pub(super) fn replaced_fields(collection: &str) -> &'static [&'static str] {
+    match collection {
+        USERS => &["username", "email", "created_at", "last_login", "display_name", "disabled", "password"],
+        ROOMS => &["name", "topic", "creator_id", "created_at"],
+        CHATS => &["user1_id", "user2_id", "created_at"],
+        _ => &["sender_id", "content", "timestamp", "type", "event", "client_id"],
+    }
+}
+
 /// Fields of the older system that nothing reads any more, and those of values that were replaced.
 fn old_fields(collection: &str) -> Vec<String> {
-    let (plain, replaced): (&[&str], &[&str]) = match collection {
-        USERS => (
-            &["password", "token", "status"],
-            &["username", "email", "created_at", "last_login", "display_name", "disabled", "password"],
-        ),
-        ROOMS => (&["participants"], &["name", "topic", "creator_id", "created_at"]),
-        CHATS => (&[FROM_MESSAGES], &["user1_id", "user2_id", "created_at"]),
-        _ => (&["split_of", "part"], &["sender_id", "content", "timestamp", "type", "event", "client_id"]),
+    let plain: &[&str] = match collection {
+        USERS => &["password", "token", "status"],
+        ROOMS => &["participants"],
+        CHATS => &[FROM_MESSAGES],
+        _ => &["split_of", "part"],
     };
     let plain = plain.iter().map(|field| (*field).to_owned());
-    plain.chain(replaced.iter().map(|field| before(field))).collect()
+    plain.chain(replaced_fields(collection).iter().map(|field| before(field))).collect()
 }
 
 /// Clears everything away.
@@ -58,6 +65,8 @@ pub(super) async fn finish(
     observer: &mut dyn Observer,
 ) -> Result<Finished, TakeoverError> {
     let mut finished = Finished::default();
+    // From here on there is no way back.
+    remove(link, META, doc! { "_id": MIGRATION_ROW }).await?;
     let tell = |observer: &mut dyn Observer, done, total| {
         observer.progress(Progress { phase: Phase::Done, done, total })
     };
@@ -98,9 +107,7 @@ pub(super) async fn finish(
             finished.kept = crate::reply::number(&count, "n").unsigned_abs();
         }
     }
-    // Without findings there is nothing to go back to.
     remove(link, FINDINGS, doc! {}).await?;
-    remove(link, META, doc! { "_id": MIGRATION_ROW }).await?;
     Ok(finished)
 }
 
@@ -131,7 +138,7 @@ async fn clear(
     }
 }
 
-async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, TakeoverError> {
+pub(super) async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, TakeoverError> {
     let reply = link.write(doc! { "delete": collection, "deletes": [{ "q": query, "limit": 0 }] }).await?;
     Ok(reply.matched)
 }

@@ -124,7 +124,7 @@ pub(super) async fn drop_indexes(
     Ok(())
 }
 
-async fn is_index_there(link: &Link, collection: &str, name: &str) -> Result<bool, TakeoverError> {
+pub(super) async fn is_index_there(link: &Link, collection: &str, name: &str) -> Result<bool, TakeoverError> {
     let found = indexes(link, collection).await?;
     Ok(found.iter().any(|index| index.get_str("name").is_ok_and(|found| found == name)))
 }

@@ -5,7 +5,7 @@
 //!
 //! Phase by phase (see [`Phase`]). Rows keep their ids and fields; what is added beside them is what this store reads,
 //! and a value that has to be replaced is kept in a field with `_before` at its end. So the older system can be started
-//! again on the same database, until [`Takeover::finish`] clears that away.
+//! again on the same database, after [`Takeover::back`] and until [`Takeover::finish`] clears that away.
 //!
 //! # Invariants
 //!
@@ -19,6 +19,7 @@
 //! - *Nothing is dropped.* A row of `messages` gets a place in exactly one log, or says in `unplaced` why not, and the
 //!   last phase counts.
 
+mod back;
 mod change;
 mod chat;
 mod check;
@@ -193,6 +194,20 @@ impl Takeover {
         match self.state().await? {
             State::Ours => finish::finish(&self.link, unplaced, observer).await,
             State::Empty | State::Older | State::Unfinished(_) => Err(TakeoverError::NotTakenOver),
+        }
+    }
+
+    /// Gives the database back to the older system, with the messages that were sent since. No server may run. Answers
+    /// how many rows were restored.
+    ///
+    /// # Errors
+    /// The database was not taken over, or [`finish`](Self::finish) was called; a write fails, or `observer` wants it to
+    /// stop. Then another call goes on.
+    pub async fn back(&self, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+        match self.state().await? {
+            State::Empty | State::Older => Err(TakeoverError::NotTakenOver),
+            State::Ours if Checkpoint::load(&self.link).await?.is_none() => Err(TakeoverError::NoWayBack),
+            State::Ours | State::Unfinished(_) => back::back(&self.link, observer).await,
         }
     }
 

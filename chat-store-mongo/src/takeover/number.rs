@@ -27,10 +27,12 @@ use crate::open::create_indexes;
 use crate::row::{object_id, stored_number};
 use crate::schema::{CHATS, Index, MESSAGES, ROOMS};
 
+/// The name of [`ORDER`].
+pub(super) const ORDER_NAME: &str = "migration_order";
 /// The order of messages, for as long as they have no numbers.
 const ORDER: Index = Index {
     collection: MESSAGES,
-    name: "migration_order",
+    name: ORDER_NAME,
     fields: KEYS,
     is_unique: false,
     only_where: None,

@@ -323,6 +323,11 @@ pub enum TakeoverError {
     /// There is nothing to clear away: the database was not taken over.
     #[error("the database has not been taken over; run `chat-server migrate` first")]
     NotTakenOver,
+    /// What going back needs is not there any more.
+    #[error(
+        "there is no way back: what it needs was removed with --finish, or there never was an older system"
+    )]
+    NoWayBack,
 }
 
 impl From<Stop> for TakeoverError {

@@ -1,4 +1,4 @@
-//! Rooms become conversations: all are public, creators become owners, participants become members.
+//! Rooms become conversations: all are public that were not made private here, creators become owners, participants become members.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ use super::text::fit_room_name;
 use super::user::created_at;
 use super::value::{Id, id_of, last_digits, shown, shown_id};
 use super::work::Work;
-use crate::conversation::new_row;
+use crate::conversation::{new_row, visibility_name};
 use crate::row::{object_id, stored_number};
 use crate::schema::{ROOMS, USERS};
 
@@ -35,6 +35,8 @@ pub(super) struct Room {
     pub(super) others: Vec<UserId>,
     /// Nobody whom we know is in it.
     pub(super) is_closed: bool,
+    /// Private only if it was made here, before the older system was gone back to.
+    pub(super) visibility: Visibility,
 }
 
 impl Room {
@@ -129,7 +131,10 @@ pub(super) fn room(row: &Document, id: Id, users: &Ids) -> (Room, Vec<(FindingKi
     let topic = original(row, "topic").and_then(Bson::as_str).and_then(|topic| Topic::new(topic).ok());
     let topic = topic.map(String::from).unwrap_or_default();
     let id = ConversationId::from_bytes(id);
-    (Room { id, name, topic, creator, created_at, others, is_closed }, notes)
+    let private = visibility_name(Visibility::Private);
+    let is_private = row.get_str("visibility").is_ok_and(|name| name == private);
+    let visibility = if is_private { Visibility::Private } else { Visibility::Public };
+    (Room { id, name, topic, creator, created_at, others, is_closed, visibility }, notes)
 }
 
 /// Known participants, each once, in their order. An array from which PHP has removed something is a document.
@@ -164,7 +169,7 @@ fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, TakeoverErro
         kind: ConversationKind::Room {
             name: RoomName::new(room.name.as_str()).map_err(text)?,
             topic: Topic::new(room.topic.as_str()).map_err(text)?,
-            visibility: Visibility::Public,
+            visibility: room.visibility,
         },
         created_by: room.creator,
         created_at: room.created_at,

@@ -26,7 +26,8 @@ pub(super) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(),
     let names = decide_names(work, rule).await?;
     let fields = projection(&["username", "email", "created_at", "last_login"])
         .into_iter()
-        .chain(projection(&["username_folded", "username_skeleton", "display_name", "disabled", "password"]));
+        .chain(projection(&["username_folded", "username_skeleton", "display_name", "disabled", "password"]))
+        .chain([("password_hash".to_owned(), Bson::Int32(1))]);
     let mut scan = Scan::new(&work.link, USERS, BY_ID, fields.collect())
         .rows(work.page_rows)
         .after(work.checkpoint.position.clone());
@@ -97,7 +98,8 @@ fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKin
     change.set("created_at", date(created_at));
 
     let otherwise = format!("user-{}", last_digits(id, 6));
-    change.add("display_name", fit_display_name(&named.username, &otherwise));
+    let shown = original(row, "display_name").and_then(Bson::as_str).unwrap_or(&named.username);
+    change.add("display_name", fit_display_name(shown, &otherwise));
     change.set("username", named.username);
     change.put("username_folded", named.folded);
     change.put("username_skeleton", named.skeleton);
@@ -120,7 +122,10 @@ fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKin
         notes.push((FindingKind::EmailUnusable, "its e-mail address is no text; it is put aside".to_owned()));
     }
     let password = original(row, "password").and_then(Bson::as_str);
-    if !password.is_some_and(|hash| HASHES.iter().any(|known| hash.starts_with(known))) {
+    // Who registered here before the older system was gone back to has only a hash of ours.
+    let of_ours = row.get("password_hash").and_then(Bson::as_str);
+    let is_known = |hash: &str| HASHES.iter().any(|known| hash.starts_with(known));
+    if ![password, of_ours].into_iter().flatten().any(is_known) {
         if password.is_none() {
             change.set("password", NO_PASSWORD);
         }

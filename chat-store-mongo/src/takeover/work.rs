@@ -42,6 +42,15 @@ impl Checkpoint {
         }
     }
 
+    /// Lets the next run begin from the beginning, and ends the present one.
+    pub(super) async fn begin_anew(link: &Link) -> Result<(), TakeoverError> {
+        let Self { phase, counts, .. } = Self::beginning();
+        let run = *UserId::generate().as_bytes();
+        let set = doc! { "run": object_id(&run), "phase": phase.name(), "position": null, "counts": counts.to_document() };
+        let update = doc! { "q": { "_id": MIGRATION_ROW }, "u": { "$set": set }, "upsert": true };
+        link.write(doc! { "update": META, "updates": [update] }).await.map(drop)
+    }
+
     /// The stored one.
     pub(super) async fn load(link: &Link) -> Result<Option<Self>, TakeoverError> {
         let find = doc! { "find": META, "filter": { "_id": MIGRATION_ROW }, "limit": 1, "singleBatch": true };
@@ -226,6 +235,13 @@ impl<'a> Work<'a> {
             }
         }
     }
+}
+
+/// What was found, as it is stored: of the kinds that come first, as many as a page holds.
+pub(super) async fn read_findings(link: &Link) -> Result<Vec<Finding>, TakeoverError> {
+    let fields = doc! { "collection": 1, "text": 1 };
+    let rows = Scan::new(link, FINDINGS, BY_ID, fields).rows(1_000).next().await?;
+    Ok(rows.iter().filter_map(read_finding).collect())
 }
 
 fn read_finding(row: &Document) -> Option<Finding> {

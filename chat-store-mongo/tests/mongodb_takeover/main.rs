@@ -9,6 +9,7 @@ mod support;
 mod older;
 
 mod mongodb_accounts;
+mod mongodb_back;
 mod mongodb_conversations;
 mod mongodb_extremes;
 mod mongodb_finish;

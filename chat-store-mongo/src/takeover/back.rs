@@ -1,0 +1,129 @@
+//! Gives a database back to the older system: what was replaced is restored, what was added is removed, so that it
+//! can write again. Messages that were sent since stay; members, sessions and logs that only we know go.
+//!
+//! Every step can be repeated. After the first one no server opens the database, and another take-over begins again
+//! from its beginning, so an interruption needs nothing but another call.
+
+use mongodb::bson::{Bson, Document, doc};
+
+use super::change::before;
+use super::finish::{remove, replaced_fields};
+use super::foreign::TAKEN_OVER;
+use super::link::{BY_ID, Link, Scan};
+use super::number::ORDER_NAME;
+use super::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
+use super::work::{Checkpoint, FINDINGS, read_findings};
+use crate::schema::{
+    CHATS, EPOCH_ROW, INDEXES, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW,
+    SESSIONS, USERS,
+};
+
+/// Fields that only we have.
+fn added_fields(collection: &str) -> &'static [&'static str] {
+    match collection {
+        USERS => &["username_folded", "username_skeleton"],
+        // Whoever made a private room here did not make a public one.
+        ROOMS => &["name_folded", "owners", "entry_id", "projected_seq", "member_count"],
+        CHATS => &["pair", "created_by", "entry_id", "projected_seq", "member_count", "merged_into"],
+        _ => &["conversation", "unplaced", "seq", "messages_so_far"],
+    }
+}
+
+/// Gives everything back. Answers how many rows were restored.
+pub(super) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+    Checkpoint::begin_anew(link).await?;
+    remove(link, META, doc! { "_id": { "$in": [SCHEMA_ROW, EPOCH_ROW] } }).await?;
+    drop_unique_indexes(link).await?;
+    for finding in
+        read_findings(link).await?.iter().filter(|finding| finding.kind == FindingKind::IndexDropped)
+    {
+        observer.found(finding)?;
+    }
+    // Events, and the further parts of texts that are whole again: what the older system never had.
+    let of_ours =
+        doc! { "conversation": { "$type": "objectId" }, "room_id": null, "chat_id": null, "content": null };
+    let mut events = doc! { "event": true };
+    events.extend(of_ours);
+    remove(link, MESSAGES, events).await?;
+    remove(link, MESSAGES, doc! { "split_of": { "$type": "objectId" }, "part": { "$exists": true } }).await?;
+    forget_rehashed_passwords(link).await?;
+    let rows = restore(link, observer).await?;
+    for collection in [MEMBERS, SESSIONS, REPLACED_TOKENS, FINDINGS] {
+        remove(link, collection, doc! {}).await?;
+    }
+    remove(link, META, doc! { "_id": { "$ne": MIGRATION_ROW } }).await?;
+    remove(link, META, doc! {}).await?;
+    Ok(rows)
+}
+
+/// Where the hash of the older system is still there, it is one of the same password, and from now on the older
+/// system may replace it.
+async fn forget_rehashed_passwords(link: &Link) -> Result<(), TakeoverError> {
+    let update = doc! {
+        "q": { "password": { "$type": "string", "$ne": "" }, "password_hash": { "$exists": true } },
+        "u": { "$unset": { "password_hash": "" } },
+        "multi": true,
+    };
+    link.write(doc! { "update": USERS, "updates": [update] }).await.map(drop)
+}
+
+/// A row without our fields would be refused by a unique index that has one already.
+async fn drop_unique_indexes(link: &Link) -> Result<(), TakeoverError> {
+    let unique = INDEXES.iter().filter(|index| index.is_unique).map(|index| (index.collection, index.name));
+    for (collection, name) in unique.chain([(MESSAGES, ORDER_NAME)]) {
+        if TAKEN_OVER.contains(&collection) && super::foreign::is_index_there(link, collection, name).await? {
+            link.write(doc! { "dropIndexes": collection, "index": name }).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+    let (mut done, mut total) = (0, 0);
+    for collection in TAKEN_OVER {
+        total += link.roughly(collection).await?;
+    }
+    for collection in TAKEN_OVER {
+        let pipeline = restoring(collection);
+        let mut scan = Scan::new(link, collection, BY_ID, Document::new());
+        loop {
+            let rows = scan.next().await?;
+            if rows.is_empty() {
+                break;
+            }
+            let ids: Vec<Bson> = rows.iter().filter_map(|row| row.get("_id").cloned()).collect();
+            let update = doc! { "q": { "_id": { "$in": ids } }, "u": pipeline.clone(), "multi": true };
+            let reply = link.write(doc! { "update": collection, "updates": [update] }).await?;
+            if let Some(error) = reply.row_error {
+                let id = "(several)".to_owned();
+                return Err(TakeoverError::Row { collection, id, code: error.code() });
+            }
+            done += rows.len() as u64;
+            observer.progress(Progress { phase: Phase::Done, done, total: total.max(done) })?;
+        }
+    }
+    Ok(done)
+}
+
+/// The update that makes a row what it was. That there was nothing is kept as null.
+fn restoring(collection: &str) -> Vec<Document> {
+    let replaced = replaced_fields(collection);
+    let value = |field: &str| {
+        let (now, kept) = (format!("${field}"), format!("${}", before(field)));
+        doc! { "$switch": {
+            "branches": [
+                { "case": { "$eq": [{ "$type": &kept }, "missing"] }, "then": now },
+                { "case": { "$eq": [&kept, null] }, "then": "$$REMOVE" },
+            ],
+            "default": kept,
+        } }
+    };
+    let restored: Document =
+        replaced.iter().map(|field| ((*field).to_owned(), value(field).into())).collect();
+    let kept: Vec<String> = replaced.iter().map(|field| before(field)).collect();
+    vec![
+        doc! { "$unset": added_fields(collection).to_vec() },
+        doc! { "$set": restored },
+        doc! { "$unset": kept },
+    ]
+}
