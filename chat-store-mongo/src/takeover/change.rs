@@ -41,21 +41,27 @@ pub(super) fn projection(fields: &[&str]) -> Document {
 #[derive(Debug)]
 pub(super) struct Change<'r> {
     row: &'r Document,
+    /// Whether the row was taken over before: then fields with our names are ours.
+    is_ours: bool,
     set: Document,
     unset: Document,
 }
 
 impl<'r> Change<'r> {
-    pub(super) fn of(row: &'r Document) -> Self {
-        Self { row, set: Document::new(), unset: Document::new() }
+    /// Changes a row that was taken over before, or that the older system wrote.
+    pub(super) fn of(row: &'r Document, is_ours: bool) -> Self {
+        Self { row, is_ours, set: Document::new(), unset: Document::new() }
     }
 
-    /// Sets a field that the older system does not have.
+    /// Sets a field of ours. If the older system has one of this name, it is kept as any other.
     pub(super) fn put(&mut self, field: &str, value: impl Into<Bson>) {
         let value = value.into();
-        if self.row.get(field) != Some(&value) {
-            self.set.insert(field, value);
+        match self.row.get(field) {
+            Some(old) if *old == value => return,
+            Some(old) if !self.is_ours => self.keep(field, old.clone()),
+            _ => {}
         }
+        self.set.insert(field, value);
     }
 
     /// Sets a field of the older system; another value that it had is kept. That it had none is kept as null.
@@ -65,7 +71,9 @@ impl<'r> Change<'r> {
         if old != value {
             self.keep(field, old);
         }
-        self.put(field, value);
+        if self.row.get(field) != Some(&value) {
+            self.set.insert(field, value);
+        }
     }
 
     /// Sets a field that some older systems have.
@@ -85,9 +93,11 @@ impl<'r> Change<'r> {
         }
     }
 
-    /// Removes a field that is of an earlier attempt.
+    /// Removes a field of ours, which is of an earlier attempt.
     pub(super) fn clear(&mut self, field: &str) {
-        if self.row.contains_key(field) {
+        if !self.is_ours {
+            self.remove(field);
+        } else if self.row.contains_key(field) {
             self.unset.insert(field, "");
         }
     }
@@ -126,7 +136,7 @@ mod tests {
     use super::*;
 
     fn changed(row: &Document) -> Document {
-        let mut change = Change::of(row);
+        let mut change = Change::of(row, row.contains_key("seq"));
         let name = original(row, "name").and_then(Bson::as_str).unwrap_or("nobody").to_uppercase();
         change.set("name", name);
         change.put("seq", 7_i64);
@@ -143,7 +153,7 @@ mod tests {
             doc! { "_id": 1, "name": "ANN", "name_before": "ann", "event_before": true, "seq": 7_i64 }
         );
         assert_eq!(changed(&once), once);
-        assert_eq!(Change::of(&once).statement(), None);
+        assert_eq!(Change::of(&once, true).statement(), None);
     }
 
     #[test]
@@ -158,5 +168,18 @@ mod tests {
         let once = changed(&row);
         assert_eq!(once, doc! { "_id": 1, "name_before": null, "name": "NOBODY", "seq": 7_i64 });
         assert_eq!(changed(&once), once);
+    }
+
+    #[test]
+    fn a_field_of_the_older_system_that_has_our_name_is_kept() {
+        let row = doc! { "_id": 1, "name": "ANN", "seq": "x" };
+        let mut change = Change::of(&row, false);
+        change.put("seq", 7_i64);
+        change.clear("name");
+        let once = change.applied();
+        assert_eq!(once, doc! { "_id": 1, "seq": 7_i64, "seq_before": "x", "name_before": "ANN" });
+        let mut change = Change::of(&once, true);
+        change.put("seq", 8_i64);
+        assert_eq!(change.applied().get_str("seq_before").ok(), Some("x"));
     }
 }

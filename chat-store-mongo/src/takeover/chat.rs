@@ -198,7 +198,9 @@ async fn take_over_row(
     let Some(id) = row.get("_id").and_then(id_of) else { return Ok(()) };
     let (fate, found) = chats.fate(row, id, users);
     let (created_at, unreadable) = created_at(row, id);
-    let mut change = Change::of(row);
+    let is_merged = matches!(row.get(MERGED_INTO), Some(Bson::Null | Bson::ObjectId(_)));
+    let is_ours = is_merged || matches!(row.get("pair"), Some(Bson::Binary(_)));
+    let mut change = Change::of(row, is_ours);
     match (fate, found) {
         (Fate::Conversation, Some((pair, conversation))) => {
             for field in ["user1_id", "user2_id"] {

@@ -54,7 +54,18 @@ pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> 
     work.tell(0, total)?;
     let mut known = Known::load(work).await?;
     let fields = projection(&["sender_id", "content", "timestamp", "type", "event", "client_id"]);
-    let more = ["room_id", "chat_id", "receiver_id", "user_id", "conversation", "split_of", "part", UNPLACED];
+    let more = [
+        "messages_so_far",
+        "room_id",
+        "chat_id",
+        "receiver_id",
+        "user_id",
+        "conversation",
+        "split_of",
+        "part",
+        "seq",
+        UNPLACED,
+    ];
     let more = more.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
     let mut scan = Scan::new(&work.link, MESSAGES, BY_ID, fields.into_iter().chain(more).collect())
         .rows(work.page_rows)
@@ -86,7 +97,15 @@ async fn take_over_row(work: &mut Work<'_>, row: &Document, known: &mut Known) -
     let id = row.get("_id");
     let (placed, mut notes) = place(row, known);
     work.checkpoint.counts.messages += 1;
-    let mut change = Change::of(row);
+    let is_ours = match row.get("conversation") {
+        Some(Bson::ObjectId(_)) => true,
+        Some(Bson::Null) => row.get_str(UNPLACED).is_ok(),
+        _ => false,
+    };
+    let mut change = Change::of(row, is_ours);
+    for field in ["seq", "messages_so_far", "split_of", "part"].into_iter().filter(|_| !is_ours) {
+        change.remove(field);
+    }
     match placed {
         Ok((sender, place)) => {
             let conversation = match place {
@@ -165,7 +184,13 @@ fn destination(row: &Document, sender: UserId, known: &Known, notes: &mut Vec<No
         ["room_id", "chat_id", "receiver_id"].map(|field| super::value::given(row, field));
     if let Some(stated) = room {
         return match id_of(stated).filter(|room| known.rooms.contain(room)) {
-            Some(room) => Ok(Place::Room(ConversationId::from_bytes(room))),
+            Some(room) => {
+                if chat.is_some() {
+                    let text = format!("it names the chat {}, too; it is in its room only", shown_id(chat));
+                    notes.push((FindingKind::SeveralPlaces, text));
+                }
+                Ok(Place::Room(ConversationId::from_bytes(room)))
+            }
             None => Err((FindingKind::RoomUnknown, format!("its room {} is unknown", shown_id(room)))),
         };
     }

@@ -211,6 +211,8 @@ finding_kinds! {
     ContentNoText: "messages whose content is no text";
     /// A type that does not exist becomes `text`.
     MessageType: "messages of an unknown type";
+    /// A message that names a room and a chat is in the room only.
+    SeveralPlaces: "messages of a room and of a private chat";
 }
 
 impl FindingKind {

@@ -179,7 +179,8 @@ fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, TakeoverErro
     fields.insert("member_count", stored_number(room.member_count()));
     let owners = if room.is_closed { Vec::new() } else { vec![object_id(room.creator.as_bytes())] };
     fields.insert("owners", owners);
-    let mut change = Change::of(row);
+    let is_ours = row.get_str("name_folded").is_ok() && row.get_object_id("entry_id").is_ok();
+    let mut change = Change::of(row, is_ours);
     for (field, value) in fields.into_iter().filter(|(field, _)| field != "_id") {
         match field.as_str() {
             "name" | "creator_id" | "created_at" => change.set(&field, value),

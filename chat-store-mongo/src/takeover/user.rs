@@ -27,7 +27,7 @@ pub(super) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(),
     let fields = projection(&["username", "email", "created_at", "last_login"])
         .into_iter()
         .chain(projection(&["username_folded", "username_skeleton", "display_name", "disabled", "password"]))
-        .chain([("password_hash".to_owned(), Bson::Int32(1))]);
+        .chain(projection(&["password_hash", "last_seen"]));
     let mut scan = Scan::new(&work.link, USERS, BY_ID, fields.collect())
         .rows(work.page_rows)
         .after(work.checkpoint.position.clone());
@@ -91,7 +91,8 @@ pub(super) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingK
 
 /// What becomes of a user, and what is worth telling.
 fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKind, String)>) {
-    let mut change = Change::of(row);
+    let is_ours = ["username_folded", "username_skeleton"].iter().all(|key| row.get_str(key).is_ok());
+    let mut change = Change::of(row, is_ours);
     let mut notes = named.notes;
     let (created_at, unreadable) = created_at(row, id);
     notes.extend(unreadable);
@@ -107,13 +108,13 @@ fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKin
         change.add("disabled", false);
     }
 
-    if let Some(login) = original_given(row, "last_login") {
-        match time_of(login) {
-            Some(time) => change.set("last_login", date(time)),
+    for field in ["last_login", "last_seen"] {
+        let Some(stated) = original_given(row, field) else { continue };
+        match time_of(stated) {
+            Some(time) => change.set(field, date(time)),
             None => {
-                change.remove("last_login");
-                let text = "last_login cannot be read; it is put aside".to_owned();
-                notes.push((FindingKind::TimeUnreadable, text));
+                change.remove(field);
+                notes.push((FindingKind::TimeUnreadable, format!("{field} cannot be read; it is put aside")));
             }
         }
     }
@@ -125,6 +126,9 @@ fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKin
     // Who registered here before the older system was gone back to has only a hash of ours.
     let of_ours = row.get("password_hash").and_then(Bson::as_str);
     let is_known = |hash: &str| HASHES.iter().any(|known| hash.starts_with(known));
+    if row.contains_key("password_hash") && !of_ours.is_some_and(is_known) {
+        change.remove("password_hash");
+    }
     if ![password, of_ours].into_iter().flatten().any(is_known) {
         if password.is_none() {
             change.set("password", NO_PASSWORD);

@@ -44,7 +44,7 @@ async fn rows(older: &Older) -> Vec<Vec<Document>> {
 #[tokio::test]
 async fn going_back_restores_what_the_older_system_wrote_and_a_second_take_over_equals_the_first() {
     let older = Older::new().await;
-    PhpDatabase { users: 700, rooms: 40, messages: 3_000, seed: 11 }.write(&older.database).await.unwrap();
+    PhpDatabase { users: 300, rooms: 24, messages: 1_200, seed: 11 }.write(&older.database).await.unwrap();
     let before = rows(&older).await;
     let first = older.take_over().await;
     // Broken off and repeated.

@@ -1,10 +1,12 @@
-//! Databases at the edges: rows as large as rows can be, collections without rows.
+//! Databases at the edges: rows as large as rows can be, collections without rows, fields that happen to have our
+//! names.
 
+use chat_core::port::AccountStore as _;
 use chat_store_mongo::takeover::{FindingKind, Outcome, State};
 use chat_store_mongo::{MongoStore, OpenError};
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, DateTime, doc};
 
-use crate::older::{Listener, Older};
+use crate::older::{Listener, Older, user};
 
 /// Two of these do not fit into one reply of a server.
 const LARGE_BYTES: usize = 9 * 1_024 * 1_024;
@@ -53,4 +55,59 @@ async fn indexes_of_collections_without_rows_are_taken_over_too() {
     assert!(matches!(refused, OpenError::NotMigrated { .. }), "{refused}");
     let taken_over = older.take_over().await;
     assert_eq!(taken_over.kinds(), [FindingKind::IndexDropped; 2]);
+}
+
+#[tokio::test]
+async fn fields_that_have_our_names_and_mean_something_else_are_put_aside() {
+    let older = Older::new().await;
+    let [ann, ben] = older.users().await;
+    let room = older.room(10, &[ann, ben]).await;
+    let chat = older.chat(11, ann, ben).await;
+    let message = older.message(20, doc! { "room_id": room, "sender_id": ann }).await;
+    let foreign = [
+        ("users", ann, doc! { "last_seen": 1_690_000_000, "password_hash": 7, "username_folded": ["x"] }),
+        (
+            "chat_rooms",
+            room,
+            doc! { "member_count": "many", "owners": 1, "visibility": "all", "entry_id": 5 },
+        ),
+        (
+            "private_chats",
+            chat,
+            doc! { "created_by": "ann", "pair": "ab", "member_count": 9, "merged_into": 4 },
+        ),
+        (
+            "messages",
+            message,
+            doc! { "seq": "7", "conversation": "c", "messages_so_far": DateTime::now(), "unplaced": 1 },
+        ),
+    ];
+    for (collection, id, fields) in &foreign {
+        let rows = older.database.collection::<mongodb::bson::Document>(collection);
+        rows.update_one(doc! { "_id": id }, doc! { "$set": fields.clone() }).await.unwrap();
+    }
+    let taken_over = older.take_over().await;
+    assert_eq!(taken_over.said(room).await, ["message 20"]);
+    taken_over.store.account(user(ann)).await.unwrap().unwrap();
+    for (collection, id, fields) in foreign {
+        let row = older.row(collection, id).await;
+        for (field, value) in fields {
+            assert_eq!(row.get(format!("{field}_before")), Some(&value), "{collection} {field}: {row}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_message_of_a_room_and_of_a_chat_is_named() {
+    let older = Older::new().await;
+    let [ann, ben] = older.users().await;
+    let room = older.room(10, &[ann, ben]).await;
+    let chat = older.chat(11, ann, ben).await;
+    older.message(20, doc! { "room_id": room, "chat_id": chat, "sender_id": ann }).await;
+    let taken_over = older.take_over().await;
+    assert_eq!(taken_over.kinds(), [FindingKind::SeveralPlaces]);
+    assert_eq!(taken_over.said(room).await, ["message 20"]);
+    assert!(taken_over.said(chat).await.is_empty());
+    let row = older.row("messages", Older::id(20)).await;
+    assert_eq!(row.get("chat_id"), Some(&Bson::ObjectId(chat)));
 }
