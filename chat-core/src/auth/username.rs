@@ -16,6 +16,10 @@ use crate::port::UsernameKeys;
 /// Bytes of the longest text that is looked up at all: legacy names may be longer than today's.
 const LOOKUP_BYTES: usize = 1_024;
 
+/// What keys begin with that stand for exactly one text; folding never leaves it in a name. Stores keep such keys of
+/// accounts that were taken over, where another one has the keys of their names.
+const UNFOLDED: char = '\u{1}';
+
 /// Combining marks that may follow each other; no script needs more.
 const MARKS_IN_A_ROW: usize = 3;
 
@@ -107,8 +111,8 @@ pub fn lookup_keys(typed: &str) -> Option<UsernameKeys> {
     if typed.is_empty() || typed.len() > LOOKUP_BYTES {
         return None;
     }
-    // A text that cannot be folded is no folded name either: it finds exact texts only.
-    let folded = fold(typed).unwrap_or_else(|| typed.to_owned());
+    // A text that cannot be folded finds exact texts only, and not an account by a key that no name folds to.
+    let folded = fold(typed).unwrap_or_else(|| format!("{UNFOLDED}{typed}"));
     let skeleton = skeleton(&folded).collect();
     Some(UsernameKeys { text: typed.to_owned(), folded, skeleton })
 }

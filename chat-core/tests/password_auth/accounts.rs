@@ -5,7 +5,8 @@ use std::sync::Arc;
 use chat_core::auth::AuthSettings;
 use chat_core::domain::DisplayName;
 use chat_core::error::AuthError;
-use chat_core::port::{AccountStore, Auth};
+use chat_core::id::UserId;
+use chat_core::port::{AccountCreation, AccountStore, Auth, NewAccount, UsernameKeys};
 use secrecy::ExposeSecret;
 
 use crate::fixture::{Fixture, PASSWORD, from, local, login, register, registration, secret, settings};
@@ -249,4 +250,28 @@ async fn an_auth_can_be_shared_as_the_port() {
     let auth: Arc<dyn Auth> = fixture.auth.clone();
     assert_eq!(auth.find_user("nobody-here").await.unwrap(), None);
     assert!(!format!("{auth:?}").is_empty());
+}
+
+/// As a store has them that was filled from one which took over accounts of another system.
+#[tokio::test(start_paused = true)]
+async fn sec_19_an_account_whose_name_is_like_another_is_found_by_its_exact_name_and_not_by_its_keys() {
+    let fixture = Fixture::new();
+    let hash = fixture.password_hash(fixture.register("ann").await).await;
+    let key = "\u{1}ANN".to_owned();
+    let displaced = NewAccount {
+        user_id: UserId::generate(),
+        username: UsernameKeys { text: "ANN".to_owned(), folded: key.clone(), skeleton: key.clone() },
+        display_name: DisplayName::new("ANN").unwrap(),
+        email: None,
+        password_hash: hash,
+        created_at: fixture.clock.now(),
+    };
+    assert_eq!(fixture.store.create_account(displaced.clone()).await.unwrap(), AccountCreation::Created);
+    assert_eq!(fixture.auth.find_user("ANN").await.unwrap(), Some(displaced.user_id));
+    assert_eq!(fixture.auth.find_user(&key).await.unwrap(), None);
+    assert!(login(&*fixture.auth, &key, PASSWORD, &local()).await.is_err());
+    let grant = login(&*fixture.auth, "ANN", PASSWORD, &local()).await.unwrap();
+    assert_eq!(grant.identity.user_id, displaced.user_id);
+    let refused = register(&*fixture.auth, &key, PASSWORD).await.unwrap_err();
+    assert_eq!(field_of(refused), "username");
 }
