@@ -116,8 +116,14 @@ pub(crate) async fn rotate(
         return Ok(Rotation::Done);
     }
     // Somebody was faster: another caller, or an attempt of this one whose reply was lost.
-    let row = find(database, of(id)).await.map_err(unknown)?;
-    Ok(row.map_or(Rotation::Lost, |row| row.outcome_of(tokens)))
+    if let Some(row) = find(database, of(id)).await.map_err(unknown)? {
+        return Ok(row.outcome_of(tokens));
+    }
+    // The session is over, and whoever has removed it may not have seen what was just written down.
+    if let Some((previous, _)) = row.previous {
+        forget_replaced(database, previous).await.map_err(unknown)?;
+    }
+    Ok(Rotation::Lost)
 }
 
 /// Sets the last use.
@@ -139,6 +145,13 @@ async fn keep_replaced(
         Some(error) if !error.is_duplicate() => Err(error.refused(REPLACED_TOKENS)),
         _ => Ok(()),
     }
+}
+
+/// Removes a replaced token of a session that is over.
+async fn forget_replaced(database: &Database, refresh: TokenHash) -> Result<(), StoreError> {
+    let delete = doc! { "q": { "_id": hash(refresh) }, "limit": 1 };
+    let reply = database.write(doc! { "delete": REPLACED_TOKENS, "deletes": [delete] }).await?;
+    reply.row_error.map_or(Ok(()), |error| Err(error.refused(REPLACED_TOKENS)))
 }
 
 /// The living session that `filter` describes by a unique key.

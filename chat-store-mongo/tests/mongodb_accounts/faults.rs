@@ -62,17 +62,23 @@ impl Faulty {
         self.server.run_command(command).await.unwrap();
     }
 
-    /// Begins a call and gives it up when the server has its update, which is executed a second later.
-    async fn give_up<T>(&self, call: impl Future<Output = T>) {
-        let data = doc! { "failCommands": ["update"], "blockConnection": true, "blockTimeMS": 1_000 };
+    /// Holds the next update up for a while; what this answers ends when it is there.
+    async fn hold_an_update_up(&self) -> impl Future<Output = ()> {
+        let data = doc! { "failCommands": ["update"], "blockConnection": true, "blockTimeMS": 2_000 };
         let block = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 }, "data": data };
         let entered =
             self.server.run_command(block).await.unwrap().get("count").and_then(number).unwrap_or(0);
         let wait =
             doc! { "waitForFailPoint": "failCommand", "timesEntered": entered + 1, "maxTimeMS": 20_000 };
+        async move { drop(self.server.run_command(wait).await.unwrap()) }
+    }
+
+    /// Begins a call and gives it up when the server has its update, which is executed later.
+    async fn give_up<T>(&self, call: impl Future<Output = T>) {
+        let is_there = self.hold_an_update_up().await;
         tokio::select! {
             _ = call => panic!("the update was not held up"),
-            reached = self.server.run_command(wait) => drop(reached.unwrap()),
+            () = is_there => {}
         }
     }
 
@@ -284,6 +290,23 @@ async fn a_removal_that_is_cut_off_is_brought_to_its_end_by_the_next() {
         assert_eq!((count(&beside, "sessions").await, count(&beside, "replaced_tokens").await), (0, 0));
     }
     assert!(cut_off >= 5, "{cut_off}");
+}
+
+#[tokio::test]
+async fn a_rotation_that_meets_the_removal_of_its_session_leaves_nothing_behind() {
+    let faulty = Faulty::start().await;
+    let (store, other, beside) = (faulty.open().await, faulty.open().await, faulty.beside().await);
+    let history = History::begin(&store, 2).await;
+    // The rotation is about to write down the token before the last one.
+    let is_there = faulty.hold_an_update_up().await;
+    let removal = async {
+        is_there.await;
+        other.remove_expired(at(0).plus(DAY * 40)).await.unwrap();
+        assert_eq!((count(&beside, "sessions").await, count(&beside, "replaced_tokens").await), (0, 0));
+    };
+    let (rotation, ()) = tokio::join!(history.rotate(&store, tokens(at(100))), removal);
+    assert_eq!(rotation.unwrap(), Rotation::Lost);
+    assert_eq!(count(&beside, "replaced_tokens").await, 0);
 }
 
 #[tokio::test]
