@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chat_core::error::StoreError;
 use mongodb::Client;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, Timestamp, doc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, Timestamp, cstr, doc};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -25,6 +25,9 @@ pub(crate) const ABSENCES: &str = "chat_store_absences_total";
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(320));
 /// How long to wait at least before silence says that the database is not there.
 const FAIR_WAIT: Duration = Duration::from_secs(1);
+/// The part of a read's time in which the server has to be done with it, as a fraction: then it says so itself. Who
+/// says nothing for longer is not there, however much it was asked for.
+const SERVER_SHARE: (u32, u32) = (7, 8);
 /// How long a probe may take.
 const PROBE_DEADLINE: Duration = Duration::from_millis(900);
 
@@ -38,6 +41,13 @@ pub(crate) enum Deployment {
     /// Such behind a router, which says of an ordered write either that a row failed or that the others are not
     /// durable, and never both.
     Routed,
+}
+
+/// What a command does, which says how long it may take and who has to be there for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
 }
 
 /// The database, shared by everything that sends commands.
@@ -149,7 +159,7 @@ impl Database {
     /// Reads what was acknowledged. Repeated while that helps, until the deadline.
     pub(crate) async fn read(&self, mut command: Document) -> Result<Document, StoreError> {
         command.insert("readConcern", self.read_concern());
-        self.repeat(&self.inner.reads, READ_DEADLINE, &command).await.map_err(CallError::of_read)
+        self.repeat(Kind::Read, &command).await.map_err(CallError::of_read)
     }
 
     /// The rows that a `find` or `aggregate` command answers. They have to fit into one reply of 16 MiB.
@@ -182,8 +192,7 @@ impl Database {
     /// As [`write`](Self::write); answers the whole reply.
     pub(crate) async fn write_raw(&self, mut command: Document) -> Result<Document, StoreError> {
         command.insert("writeConcern", self.write_concern(MAJORITY_WAIT));
-        let reply = self.repeat(&self.inner.writes, WRITE_DEADLINE, &command).await;
-        reply.map_err(CallError::of_write)
+        self.repeat(Kind::Write, &command).await.map_err(CallError::of_write)
     }
 
     /// Makes a write once, without repeating it, and waits at most `within`. For whoever knows what to do about
@@ -268,12 +277,11 @@ impl Database {
         }
     }
 
-    async fn repeat(
-        &self,
-        breaker: &Breaker,
-        deadline: Duration,
-        command: &Document,
-    ) -> Result<Document, CallError> {
+    async fn repeat(&self, kind: Kind, command: &Document) -> Result<Document, CallError> {
+        let (breaker, deadline) = match kind {
+            Kind::Read => (&self.inner.reads, READ_DEADLINE),
+            Kind::Write => (&self.inner.writes, WRITE_DEADLINE),
+        };
         let begin = Instant::now();
         let (mut pause, longest) = PAUSES;
         let mut was_sent = false;
@@ -284,8 +292,11 @@ impl Database {
                 admitted => admitted?,
             }
             let left = deadline.saturating_sub(begin.elapsed());
-            let raw = RawDocumentBuf::try_from(command)
+            let mut raw = RawDocumentBuf::try_from(command)
                 .map_err(|error| CallError::Refused(mongodb::error::Error::custom(error.to_string())))?;
+            if kind == Kind::Read {
+                raw.append(cstr!("maxTimeMS"), server_share_ms(left));
+            }
             let error = match self.command(raw, left).await {
                 Ok(reply) => match concern_error(&reply) {
                     None => {
@@ -375,6 +386,12 @@ impl Database {
             self.inner.acknowledged.fetch_max(packed, Ordering::AcqRel);
         }
     }
+}
+
+/// How long the server may take over a read for which there is so much time left. Never 0, which means for ever.
+fn server_share_ms(left: Duration) -> i32 {
+    let (part, whole) = SERVER_SHARE;
+    i32::try_from((left * part / whole).as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 /// A write that changes nothing anybody reads.

@@ -161,6 +161,9 @@ pub(crate) fn is_passing(code: i32) -> bool {
     NOT_PRIMARY.contains(&code) || PASSING.contains(&code)
 }
 
+/// The code of a command that took longer than it was allowed to.
+const OUT_OF_TIME: i32 = 50;
+
 impl From<mongodb::error::Error> for CallError {
     fn from(error: mongodb::error::Error) -> Self {
         match error.kind.as_ref() {
@@ -200,7 +203,9 @@ impl CallError {
     /// Whether the same command may succeed a moment later.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::NotExecuted(_) | Self::Unknown(_) | Self::NotAcknowledged(_) => true,
+            // It would take as long again.
+            Self::Unknown(error) => !is_out_of_time(error),
+            Self::NotExecuted(_) | Self::NotAcknowledged(_) => true,
             Self::NotSent | Self::Late | Self::Refused(_) => false,
         }
     }
@@ -228,6 +233,11 @@ impl CallError {
             Self::NotSent | Self::Late | Self::NotAcknowledged(_) => None,
         }
     }
+}
+
+/// Whether the server gave up because it was told how long it may take.
+fn is_out_of_time(error: &mongodb::error::Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Command(refused) if refused.code == OUT_OF_TIME)
 }
 
 #[cfg(test)]

@@ -151,3 +151,29 @@ async fn a_mongodb_that_refuses_writes_is_read_after_it_was_gone() {
     }
     assert!(store.is_answering());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_takes_mongodb_too_long_disturbs_nobody_else() {
+    let server = Mongod::start().await;
+    let store = open(&server.uri(), DATABASE).await;
+    let room = room(&store).await;
+    let hanging = doc! { "nss": format!("{DATABASE}.members"), "shouldCheckForInterrupt": true };
+    let hang = |mode: &str| doc! { "configureFailPoint": "waitInFindBeforeMakingBatch", "mode": mode, "data": &hanging };
+    server.run_command(hang("alwaysOn")).await.unwrap();
+    let slow = store.member(room, UserId::generate());
+    let meanwhile = async {
+        let mut answers = 0;
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(6) {
+            store.conversation(room).await.unwrap();
+            answers += 1;
+        }
+        answers
+    };
+    let (slow, answers) = tokio::join!(slow, meanwhile);
+    server.run_command(hang("off")).await.unwrap();
+    let error = slow.expect_err("the server gives it up");
+    assert_eq!(error.retry(), Retry::Safe, "{error}");
+    assert!(answers > 100, "{answers} answers in six seconds");
+    store.member(room, UserId::generate()).await.unwrap();
+}
