@@ -6,12 +6,15 @@
 //! nothing is numbered after what is not known to be durable.
 
 use std::collections::{HashSet, VecDeque};
+use std::ops::ControlFlow;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::domain::Head;
 use chat_core::error::StoreError;
 use chat_core::id::ConversationId;
+use futures::FutureExt as _;
 use mongodb::bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -118,27 +121,41 @@ struct Lane {
 }
 
 impl Lane {
+    /// Works until the store is dropped. A defect costs the calls of one turn, whose outcome is then unknown.
     async fn run(mut self) {
         loop {
-            if self.waiting.is_empty() {
-                match self.receiver.recv().await {
-                    Some(call) => self.waiting.push_back(call),
-                    None => return,
-                }
-            }
-            while self.waiting.len() < QUEUE
-                && let Ok(call) = self.receiver.try_recv()
-            {
-                self.waiting.push_back(call);
-            }
-            let batch = self.next_batch();
-            if !batch.is_empty() {
-                self.send(batch).await;
-                for _ in 0..YIELDS {
-                    tokio::task::yield_now().await;
+            match AssertUnwindSafe(self.turn()).catch_unwind().await {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(_panic) => {
+                    tracing::error!("a lane of appends panicked");
+                    self.heads.forget_all();
                 }
             }
         }
+    }
+
+    /// Waits for calls, sends one insert and tells what became of it.
+    async fn turn(&mut self) -> ControlFlow<()> {
+        if self.waiting.is_empty() {
+            match self.receiver.recv().await {
+                Some(call) => self.waiting.push_back(call),
+                None => return ControlFlow::Break(()),
+            }
+        }
+        while self.waiting.len() < QUEUE
+            && let Ok(call) = self.receiver.try_recv()
+        {
+            self.waiting.push_back(call);
+        }
+        let batch = self.next_batch();
+        if !batch.is_empty() {
+            self.send(batch).await;
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// The oldest calls that fit into one insert, at most one for each conversation.
@@ -146,6 +163,10 @@ impl Lane {
         let (mut batch, mut later) = (Vec::new(), VecDeque::new());
         let (mut taken, mut rows, mut bytes) = (HashSet::new(), 0, 0);
         while let Some(call) = self.waiting.pop_front() {
+            if call.reply.is_closed() {
+                // Its caller has given up and told somebody that nobody knows; unsent, it is not written.
+                continue;
+            }
             let conversation = call.insert.conversation;
             if !taken.insert(conversation) {
                 later.push_back(call);
@@ -263,17 +284,24 @@ mod tests {
     use mongodb::bson::doc;
 
     use super::*;
+    use crate::entry::Place;
+    use crate::heads::Known;
 
     /// What is said of two inserts in one command when the row of the second is there already.
     async fn settled(deployment: Deployment) -> [Inserted; 2] {
-        let client = mongodb::Client::with_uri_str("mongodb://127.0.0.1:1").await.unwrap();
-        let (_sender, receiver) = mpsc::channel(1);
-        let database = Database::new(client, "chat", deployment);
-        let mut lane = Lane { database, heads: Arc::default(), waiting: VecDeque::new(), receiver };
+        let mut lane = lane(deployment).await;
         let (batch, [one, other]) = two_calls();
         let error = doc! { "index": 1, "code": 11_000, "errmsg": "it is there" };
         lane.settle(batch, &WriteReply::read(&doc! { "ok": 1, "n": 1, "writeErrors": [error] }));
         [one.await.unwrap(), other.await.unwrap()]
+    }
+
+    /// A lane that nobody sends to.
+    async fn lane(deployment: Deployment) -> Lane {
+        let client = mongodb::Client::with_uri_str("mongodb://127.0.0.1:1").await.unwrap();
+        let (_sender, receiver) = mpsc::channel(1);
+        let database = Database::new(client, "chat", deployment);
+        Lane { database, heads: Arc::default(), waiting: VecDeque::new(), receiver }
     }
 
     fn two_calls() -> (Vec<Call>, [oneshot::Receiver<Inserted>; 2]) {
@@ -297,5 +325,21 @@ mod tests {
         let settled = [settled(Deployment::Replicated).await, settled(Deployment::Routed).await];
         assert!(matches!(settled[0], [Inserted::All, Inserted::Stuck]), "{settled:?}");
         assert!(matches!(settled[1], [Inserted::Unknown, Inserted::Unknown]), "{settled:?}");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_sent() {
+        let mut lane = lane(Deployment::Replicated).await;
+        let (calls, [one, other]) = two_calls();
+        for call in &calls {
+            let known = Known { head: call.insert.expected, place: Place::Room };
+            lane.heads.insert(call.insert.conversation, known);
+        }
+        let stays = calls[1].insert.conversation;
+        lane.waiting.extend(calls);
+        drop(one);
+        let batch = lane.next_batch();
+        assert_eq!(batch.iter().map(|call| call.insert.conversation).collect::<Vec<_>>(), [stays]);
+        drop(other);
     }
 }
