@@ -119,6 +119,7 @@ impl From<StoreError> for AuthError {
     }
 }
 
+#[cfg(feature = "password")]
 impl AuthError {
     /// A failure after something was stored: it does not mean that nothing was.
     pub(crate) fn after_a_write(error: impl Into<Self>) -> Self {
