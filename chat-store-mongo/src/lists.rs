@@ -38,6 +38,7 @@ pub(crate) async fn standings(
         standings.extend(moments.into_iter().filter_map(standing).filter(|one| one.member.is_joined()));
     }
     standings.truncate(limit as usize);
+    keep_heads(database, &standings).await?;
     Ok(standings)
 }
 
@@ -60,8 +61,15 @@ pub(crate) async fn my_conversations(
         shown.extend(moments.into_iter().filter_map(standing).filter(is_shown));
     }
     shown.truncate(page.limit as usize);
+    keep_heads(database, &shown).await?;
     let mine = shown.into_iter().map(|standing| as_mine(database, standing));
     stream::iter(mine).buffered(AT_ONCE).try_collect().await
+}
+
+/// Makes heads durable before anybody is told of them: a client that knows of an entry never asks for another one
+/// with its number.
+async fn keep_heads(database: &Database, standings: &[Standing]) -> Result<(), StoreError> {
+    if standings.is_empty() { Ok(()) } else { database.flush().await }
 }
 
 /// As [`RoomStore::all_conversations`](chat_core::port::RoomStore::all_conversations).

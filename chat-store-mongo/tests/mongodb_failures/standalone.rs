@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use chat_core::error::Retry;
 use chat_core::id::UserId;
-use chat_core::port::{Append, RoomStore as _};
+use chat_core::port::{Append, MembershipPage, RoomStore as _};
 use chat_testkit::mongod::Mongod;
 use mongodb::bson::doc;
 use tokio::time::Instant;
 
-use crate::workload::{PATIENCE, Writers, check, draft, head_at, numbers, open, room, rows_of};
+use crate::workload::{PATIENCE, Writers, check, draft, head_at, numbers, open, room, room_of, rows_of};
 
 const DATABASE: &str = "chat";
 
@@ -104,17 +104,28 @@ async fn without_a_mongodb_every_append_is_refused_at_once_until_it_is_back() {
 async fn what_a_mongodb_has_in_memory_and_not_on_its_disk_is_not_acknowledged() {
     let server = Mongod::start().await;
     let store = open(&server.uri(), DATABASE).await;
-    let room = room(&store).await;
+    let owner = UserId::generate();
+    let room = room_of(&store, owner).await;
     // The disk does not answer: nobody who waits for it goes on, and the server writes to it for nobody else.
     for fail_point in ["pauseJournalFlusherThread", "hangBeforeWaitingForWriteConcern"] {
         server.run_command(doc! { "configureFailPoint": fail_point, "mode": "alwaysOn" }).await.unwrap();
     }
-    let outcome = store.append(room, head_at(1), vec![draft("in memory")]).await;
-    assert_eq!(numbers(&rows_of(&server.uri(), DATABASE, room).await), [1, 2], "everybody can read it");
+    let began = Instant::now();
+    let list = async {
+        while numbers(&rows_of(&server.uri(), DATABASE, room).await) != [1, 2] {
+            assert!(began.elapsed() < PATIENCE, "everybody can read it");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let page = MembershipPage { rooms: true, after: None, limit: 10 };
+        tokio::join!(store.standings(owner, None, 10), store.my_conversations(owner, page))
+    };
+    let append = store.append(room, head_at(1), vec![draft("in memory")]);
+    let (outcome, (standings, mine)) = tokio::join!(append, list);
     let found = store.conversation(room).await;
     let error = outcome.expect_err("a power cut would lose it");
     assert_eq!(error.retry(), Retry::OutcomeUnknown, "{error}");
     assert!(found.is_err(), "nor does anybody number after it: {found:?}");
+    assert!(standings.is_err() && mine.is_err(), "nor is anybody told of it: {standings:?} {mine:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

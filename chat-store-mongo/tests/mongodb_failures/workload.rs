@@ -28,6 +28,11 @@ const BATCH: usize = 3;
 
 /// A room of the database, without events after its creation.
 pub(crate) async fn room(store: &dyn RoomStore) -> ConversationId {
+    room_of(store, UserId::generate()).await
+}
+
+/// As [`room`], of this owner.
+pub(crate) async fn room_of(store: &dyn RoomStore, owner: UserId) -> ConversationId {
     let new = NewConversation {
         id: ConversationId::generate(),
         kind: ConversationKind::Room {
@@ -35,7 +40,7 @@ pub(crate) async fn room(store: &dyn RoomStore) -> ConversationId {
             topic: Topic::new("").unwrap(),
             visibility: Visibility::Public,
         },
-        created_by: UserId::generate(),
+        created_by: owner,
         created_at: Timestamp::from_unix_ms(1),
         entry_id: EntryId::generate(),
     };

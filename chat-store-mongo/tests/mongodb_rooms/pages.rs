@@ -129,16 +129,15 @@ async fn a_list_reads_rows_of_all_conversations_together() {
     }
     let (standings, cost) = cost_of(&setup.beside, setup.store.standings(me, None, 100)).await;
     assert_eq!(standings.unwrap().len(), 40);
-    // The page, its rooms and its rows; for each its head, and whether there are events.
-    assert!(cost.commands <= 3 + 2 * 40 && cost.rows <= 3 * 40 + 2 * 40, "{cost:?}");
-    assert!(!cost.wrote);
+    // The page, its rooms and its rows; for each its head, and whether there are events. A single server makes all of
+    // them durable by one write.
+    assert!(cost.commands <= 4 + 2 * 40 && cost.rows <= 3 * 40 + 2 * 40 + 1, "{cost:?}");
 
     let page = MembershipPage { rooms: true, after: None, limit: 100 };
     let (mine, cost) = cost_of(&setup.beside, setup.store.my_conversations(me, page)).await;
     assert_eq!(mine.unwrap().len(), 40);
     // And for each the newest message, how many there are up to the read position, and whose those above are.
-    assert!(cost.commands <= 3 + 5 * 40 && cost.rows <= 3 * 40 + 7 * 40, "{cost:?}");
-    assert!(!cost.wrote);
+    assert!(cost.commands <= 4 + 5 * 40 && cost.rows <= 3 * 40 + 7 * 40 + 1, "{cost:?}");
 }
 
 #[tokio::test]
