@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mongodb::bson::raw::{RawArrayBuf, RawBsonRef};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, cstr, doc, rawdoc};
+use mongodb::error::ErrorKind;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -86,6 +87,9 @@ impl Link {
                 },
                 Err(error) => error,
             };
+            if error.driver_error().is_some_and(is_unreadable) {
+                return Err(TakeoverError::Unreadable("a row".to_owned()));
+            }
             if !error.is_passing() || begin.elapsed() + pause >= PATIENCE {
                 return Err(OpenError::from(error).into());
             }
@@ -94,6 +98,11 @@ impl Link {
             pause = longest.min(pause * 2);
         }
     }
+}
+
+/// Whether there is a reply, and no text can be made of some bytes in it.
+fn is_unreadable(error: &mongodb::error::Error) -> bool {
+    matches!(error.kind.as_ref(), ErrorKind::Bson(_) | ErrorKind::BsonDeserialization(_))
 }
 
 fn raw(document: &Document) -> Result<RawDocumentBuf, TakeoverError> {
@@ -173,13 +182,15 @@ impl Scan {
         if let Some(after) = &self.after {
             find.insert("min", after.clone());
         }
-        let mut rows = self.link.rows(find.clone()).await?;
-        if rows.first().is_some_and(|first| Some(self.keys_of(first)) == self.after) {
+        let mut rows = self.page(find.clone()).await?;
+        if rows.first().is_some_and(|first| {
+            self.after.as_ref().is_some_and(|after| is_same(&self.keys_of(first), after))
+        }) {
             rows.remove(0);
             if rows.is_empty() {
                 // Either this is the end, or the next row does not fit into one reply with the last one.
                 find.insert("skip", 1);
-                rows = self.link.rows(find).await?;
+                rows = self.page(find).await?;
             }
         }
         if let Some(last) = rows.last() {
@@ -188,10 +199,34 @@ impl Scan {
         Ok(rows)
     }
 
+    /// The rows of a page; if they cannot be read, which one it is.
+    async fn page(&self, mut find: Document) -> Result<Vec<Document>, TakeoverError> {
+        let unreadable = match self.link.rows(find.clone()).await {
+            Err(error @ TakeoverError::Unreadable(_)) => error,
+            outcome => return outcome,
+        };
+        find.insert("projection", doc! { "_id": 1 });
+        for row in self.link.rows(find).await? {
+            let projection = self.projection.clone();
+            let one = doc! { "find": self.collection, "filter": row.clone(), "projection": projection, "singleBatch": true };
+            if let Err(TakeoverError::Unreadable(_)) = self.link.rows(one).await {
+                let id = shown_id(row.get("_id"));
+                return Err(TakeoverError::Unreadable(format!("{} {id}", self.collection)));
+            }
+        }
+        Err(unreadable)
+    }
+
     fn keys_of(&self, row: &Document) -> Document {
         let key = |key: &&str| ((*key).to_owned(), row.get(*key).cloned().unwrap_or(Bson::Null));
         self.keys.iter().map(key).collect()
     }
+}
+
+/// Whether two keys are the same, byte by byte: a number that is none equals nothing, not even itself.
+fn is_same(one: &Document, other: &Document) -> bool {
+    let bytes = |document: &Document| document.to_vec().ok();
+    one == other || bytes(one) == bytes(other)
 }
 
 /// Gathers statements of `update` commands and sends them in batches.

@@ -300,6 +300,9 @@ pub enum TakeoverError {
     /// Another process does the same.
     #[error("another run of the migration has taken over from this one; leave it to that one")]
     Superseded,
+    /// A row has a text that is none. MongoDB stores any bytes.
+    #[error("{0} has a text that is not UTF-8 and cannot be read; mend it or remove it, and run this again")]
+    Unreadable(String),
     /// Rows have come since their phase.
     #[error(
         "{0} was written to while the migration ran: stop everything else that uses the database, above all the \

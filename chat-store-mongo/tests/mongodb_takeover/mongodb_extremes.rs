@@ -2,9 +2,9 @@
 //! names.
 
 use chat_core::port::AccountStore as _;
-use chat_store_mongo::takeover::{FindingKind, Outcome, State};
+use chat_store_mongo::takeover::{FindingKind, Outcome, State, TakeoverError};
 use chat_store_mongo::{MongoStore, OpenError};
-use mongodb::bson::{Bson, DateTime, doc};
+use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc};
 
 use crate::older::{Listener, Older, user};
 
@@ -110,4 +110,33 @@ async fn a_message_of_a_room_and_of_a_chat_is_named() {
     assert!(taken_over.said(chat).await.is_empty());
     let row = older.row("messages", Older::id(20)).await;
     assert_eq!(row.get("chat_id"), Some(&Bson::ObjectId(chat)));
+}
+
+#[tokio::test]
+async fn a_text_that_is_none_is_named_with_its_row() {
+    let older = Older::new().await;
+    let [ann] = older.users().await;
+    let room = older.room(10, &[ann]).await;
+    for number in 20..30 {
+        older.message(number, doc! { "room_id": room, "sender_id": ann }).await;
+    }
+    let row = doc! { "_id": Older::id(40), "room_id": room, "sender_id": ann, "content": "bad bytes" };
+    let mut bytes = row.to_vec().unwrap();
+    let at = bytes.windows(9).position(|window| window == b"bad bytes").unwrap();
+    bytes[at] = 0xFF;
+    let damaged = RawDocumentBuf::from_bytes(bytes).unwrap();
+    older.database.collection::<RawDocumentBuf>("messages").insert_one(damaged).await.unwrap();
+    let error = older.refused().await;
+    assert!(matches!(error, TakeoverError::Unreadable(_)), "{error:?}");
+    assert!(error.to_string().contains(&format!("messages {}", Older::id(40))), "{error}");
+}
+
+#[tokio::test]
+async fn an_id_that_equals_nothing_does_not_keep_the_work_from_its_end() {
+    let older = Older::new().await;
+    let [ann] = older.users().await;
+    let room = older.room(10, &[ann]).await;
+    older.message(20, doc! { "_id": f64::NAN, "room_id": room, "sender_id": ann }).await;
+    let taken_over = older.take_over().await;
+    assert_eq!(taken_over.kinds(), [FindingKind::MessageId]);
 }
