@@ -85,6 +85,12 @@ pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(),
     exit::print(&match outcome {
         Outcome::Nothing(state) => nothing_text(name, state),
         Outcome::Done(report) => report_text(name, &report, migration),
+        Outcome::Earlier(report) => {
+            report_text(name, &report, migration)
+                + &format!(
+                    "\nThis was done before, and told again: there is nothing to take over in {name} any more\n"
+                )
+        }
     })
 }
 

@@ -52,6 +52,12 @@ pub(super) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError>
                 "the collection {name} is capped and forgets rows; copy it to one that is not"
             ));
         }
+        if options.contains_key("collation") {
+            found.push(format!(
+                "the collection {name} has a collation, by which different texts are the same; copy it to one that \
+                 has none"
+            ));
+        }
         if options.get_document("validator").is_ok_and(|validator| !validator.is_empty()) {
             found.push(format!(
                 "the collection {name} has a validator, which would refuse new rows; remove it: \

@@ -77,6 +77,8 @@ pub enum Outcome {
     Nothing(State),
     /// This is what becomes of it, or has become of it.
     Done(Report),
+    /// It was taken over before; this is what has become of it then.
+    Earlier(Report),
 }
 
 /// A database that may have to be taken over.
@@ -166,7 +168,8 @@ impl Takeover {
         match self.state().await? {
             State::Older => self.refuse_obstacles().await?,
             State::Unfinished(_) => {}
-            state @ (State::Empty | State::Ours) => return Ok(Outcome::Nothing(state)),
+            State::Ours => return self.tell_again(observer).await,
+            State::Empty => return Ok(Outcome::Nothing(State::Empty)),
         }
         let mut work = Work::run(&self.link, self.page_rows, observer).await?;
         match self.phases(&mut work).await {
@@ -179,6 +182,16 @@ impl Takeover {
                 Err(error)
             }
         }
+    }
+
+    /// Tells what a run has found that came to its end, as its own telling may have been cut off.
+    async fn tell_again(&self, observer: &mut dyn Observer) -> Result<Outcome, TakeoverError> {
+        let Some(checkpoint) = Checkpoint::load(&self.link).await? else {
+            return Ok(Outcome::Nothing(State::Ours));
+        };
+        let mut work = Work::survey(&self.link, self.page_rows, observer);
+        work.checkpoint = checkpoint;
+        Ok(Outcome::Earlier(work.stored_report().await?))
     }
 
     /// Clears away what only going back to the older system needs. May be done while a server runs.

@@ -4,9 +4,11 @@
 //! A survey has no writer, and there is no other way to write from a phase.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chat_core::id::UserId;
 use mongodb::bson::{Bson, Document, doc};
+use tokio::time::Instant;
 
 use super::link::{BY_ID, Link, Scan, Writer};
 use super::report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError};
@@ -18,6 +20,8 @@ use crate::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
 pub(super) const FINDINGS: &str = "migration_findings";
 /// Pages after which it is written down how far the work has come.
 const PAGES: u32 = 8;
+/// How long a run believes that it is the latest.
+const TRUST: Duration = Duration::from_secs(5);
 
 /// How far a migration has come, as it is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +69,21 @@ struct Hand {
     /// Which run this is: only the latest may go on.
     run: Id,
     pages: u32,
+    /// When it was last seen that it is the latest.
+    asked: Instant,
+}
+
+impl Hand {
+    /// Whether it is the latest run still. One that stood still for long may find another's work, or a server.
+    async fn ask(&mut self, link: &Link) -> Result<(), TakeoverError> {
+        let filter = doc! { "_id": MIGRATION_ROW, "run": object_id(&self.run) };
+        let find = doc! { "find": META, "filter": filter, "limit": 1, "singleBatch": true };
+        if link.rows(find).await?.is_empty() {
+            return Err(TakeoverError::Superseded);
+        }
+        self.asked = Instant::now();
+        Ok(())
+    }
 }
 
 /// See the module.
@@ -97,7 +116,7 @@ impl<'a> Work<'a> {
         let update = doc! { "q": { "_id": MIGRATION_ROW }, "u": { "$set": { "run": object_id(&run) } }, "upsert": true };
         link.write(doc! { "update": META, "updates": [update] }).await?;
         work.checkpoint = found.unwrap_or(work.checkpoint);
-        work.hand = Some(Hand { writer: Writer::new(link), run, pages: 0 });
+        work.hand = Some(Hand { writer: Writer::new(link), run, pages: 0, asked: Instant::now() });
         Ok(work)
     }
 
@@ -112,15 +131,17 @@ impl<'a> Work<'a> {
         collection: &'static str,
         statement: &Document,
     ) -> Result<(), TakeoverError> {
-        match &mut self.hand {
-            Some(hand) => hand.writer.update(collection, statement).await,
-            None => Ok(()),
+        let Some(hand) = &mut self.hand else { return Ok(()) };
+        if hand.asked.elapsed() > TRUST {
+            hand.ask(&self.link).await?;
         }
+        hand.writer.update(collection, statement).await
     }
 
     /// Sends a command that writes, if this work does, after everything before it is durable.
     pub(super) async fn write(&mut self, command: Document) -> Result<(), TakeoverError> {
         let Some(hand) = &mut self.hand else { return Ok(()) };
+        hand.ask(&self.link).await?;
         hand.writer.settle().await?;
         self.link.write(command).await.map(drop)
     }
@@ -191,6 +212,7 @@ impl<'a> Work<'a> {
     async fn save(&mut self) -> Result<(), TakeoverError> {
         let Some(hand) = &mut self.hand else { return Ok(()) };
         hand.pages = 0;
+        hand.ask(&self.link).await?;
         hand.writer.settle().await?;
         let checkpoint = &self.checkpoint;
         let update = doc! {
@@ -213,10 +235,16 @@ impl<'a> Work<'a> {
     }
 
     /// What was found and counted. A run tells its findings now.
-    pub(super) async fn report(mut self) -> Result<Report, TakeoverError> {
+    pub(super) async fn report(self) -> Result<Report, TakeoverError> {
         if self.writes() {
-            self.tell_findings().await?;
+            return self.stored_report().await;
         }
+        Ok(Report { counts: self.checkpoint.counts, findings: self.findings })
+    }
+
+    /// What runs have found and counted, by what they wrote down.
+    pub(super) async fn stored_report(mut self) -> Result<Report, TakeoverError> {
+        self.tell_findings().await?;
         Ok(Report { counts: self.checkpoint.counts, findings: self.findings })
     }
 

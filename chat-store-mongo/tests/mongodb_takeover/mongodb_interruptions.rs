@@ -268,3 +268,55 @@ async fn nobody_has_unread_messages_after_members_were_written_twice() {
     older.takeover().await.run(&mut Listener::default()).await.unwrap();
     assert_eq!(result(&older).await, result(&whole).await);
 }
+
+#[tokio::test]
+async fn a_run_that_stood_still_writes_over_nothing_that_came_after_it() {
+    /// Stands still in the middle of writing members, until another run has ended and members have left.
+    struct Still<'a> {
+        older: &'a Older,
+        stood: bool,
+    }
+
+    impl chat_store_mongo::takeover::Observer for Still<'_> {
+        fn progress(
+            &mut self,
+            progress: chat_store_mongo::takeover::Progress,
+        ) -> Result<(), chat_store_mongo::takeover::Stop> {
+            if progress.phase == Phase::Members
+                && !std::mem::replace(&mut self.stood, progress.phase == Phase::Members)
+            {
+                let run = async {
+                    run_in_pieces(self.older, usize::MAX).await;
+                    let members = self.older.database.collection::<Document>("members");
+                    members.update_many(doc! {}, doc! { "$set": { "state": "left" } }).await.unwrap();
+                };
+                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(run));
+            }
+            Ok(())
+        }
+
+        fn found(
+            &mut self,
+            _: &chat_store_mongo::takeover::Finding,
+        ) -> Result<(), chat_store_mongo::takeover::Stop> {
+            Ok(())
+        }
+    }
+
+    async fn check() {
+        let older = small().await;
+        let mut still = Still { older: &older, stood: false };
+        let superseded = older.takeover().await.page_rows(5).run(&mut still).await;
+        assert!(still.stood && matches!(superseded, Err(TakeoverError::Superseded)), "{superseded:?}");
+        let states: Vec<Document> = older.rows("members").await;
+        assert!(states.iter().all(|row| row.get_str("state").ok() == Some("left")), "{states:?}");
+    }
+
+    tokio::task::spawn_blocking(|| {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(check());
+    })
+    .await
+    .unwrap();
+}
