@@ -29,6 +29,24 @@ fn added_fields(collection: &str) -> &'static [&'static str] {
     }
 }
 
+/// Which rows were taken over: those whose fields with our names are ours. A take-over may not have come to its end.
+fn of_ours(collection: &str) -> Document {
+    match collection {
+        USERS => {
+            doc! { "username_folded": { "$type": "string" }, "username_skeleton": { "$type": "string" } }
+        }
+        ROOMS => doc! { "name_folded": { "$type": "string" }, "entry_id": { "$type": "objectId" } },
+        CHATS => doc! { "$or": [
+            { "pair": { "$type": "binData" } },
+            { "merged_into": { "$type": ["null", "objectId"] } },
+        ] },
+        _ => doc! { "$or": [
+            { "conversation": { "$type": "objectId" } },
+            { "conversation": { "$type": "null" }, "unplaced": { "$type": "string" } },
+        ] },
+    }
+}
+
 /// Gives everything back. Answers how many rows were restored.
 pub(super) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
     Checkpoint::begin_anew(link).await?;
@@ -40,12 +58,12 @@ pub(super) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64
         observer.found(finding)?;
     }
     // Events, and the further parts of texts that are whole again: what the older system never had.
-    let of_ours =
+    let without_content =
         doc! { "conversation": { "$type": "objectId" }, "room_id": null, "chat_id": null, "content": null };
     let mut events = doc! { "event": true };
-    events.extend(of_ours);
+    events.extend(without_content);
     remove(link, MESSAGES, events).await?;
-    remove(link, MESSAGES, doc! { "split_of": { "$type": "objectId" }, "part": { "$exists": true } }).await?;
+    remove(link, MESSAGES, doc! { "split_of": { "$type": "objectId" }, "part": { "$type": "int" }, "conversation": { "$type": "objectId" } }).await?;
     forget_rehashed_passwords(link).await?;
     let rows = restore(link, observer).await?;
     for collection in [MEMBERS, SESSIONS, REPLACED_TOKENS, FINDINGS] {
@@ -79,7 +97,7 @@ async fn drop_unique_indexes(link: &Link) -> Result<(), TakeoverError> {
 }
 
 async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
-    let (mut done, mut total) = (0, 0);
+    let (mut done, mut total, mut restored) = (0, 0, 0);
     for collection in TAKEN_OVER {
         total += link.roughly(collection).await?;
     }
@@ -92,17 +110,20 @@ async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, Takeov
                 break;
             }
             let ids: Vec<Bson> = rows.iter().filter_map(|row| row.get("_id").cloned()).collect();
-            let update = doc! { "q": { "_id": { "$in": ids } }, "u": pipeline.clone(), "multi": true };
+            let mut rows_of_ours = doc! { "_id": { "$in": ids } };
+            rows_of_ours.extend(of_ours(collection));
+            let update = doc! { "q": rows_of_ours, "u": pipeline.clone(), "multi": true };
             let reply = link.write(doc! { "update": collection, "updates": [update] }).await?;
             if let Some(error) = reply.row_error {
                 let id = "(several)".to_owned();
                 return Err(TakeoverError::Row { collection, id, code: error.code() });
             }
+            restored += reply.matched;
             done += rows.len() as u64;
             observer.progress(Progress { phase: Phase::Done, done, total: total.max(done) })?;
         }
     }
-    Ok(done)
+    Ok(restored)
 }
 
 /// The update that makes a row what it was. That there was nothing is kept as null.

@@ -133,3 +133,23 @@ async fn there_is_no_way_back_from_what_was_cleared_away_or_never_taken_over() {
     assert!(matches!(back(&older).await, Err(TakeoverError::NoWayBack)));
     assert_eq!(older.hashes().await, before);
 }
+
+#[tokio::test]
+async fn going_back_in_the_middle_of_a_take_over_leaves_rows_alone_that_it_has_not_reached() {
+    let older = Older::new().await;
+    let [ann, ben] = older.users().await;
+    let room = older.room(10, &[ann, ben]).await;
+    older.chat(11, ann, ben).await;
+    for number in 20..40 {
+        older
+            .message(number, doc! { "room_id": room, "sender_id": ann, "seq": "theirs", "conversation": 5 })
+            .await;
+    }
+    let before = rows(&older).await;
+    for calls in [6, 9, 12, 14] {
+        let stopped = older.takeover().await.page_rows(4).run(&mut Listener::stopping_after(calls)).await;
+        assert!(matches!(stopped, Err(TakeoverError::Stopped)), "{stopped:?}");
+        back(&older).await.unwrap();
+        assert_eq!(rows(&older).await, before, "after {calls} calls");
+    }
+}
