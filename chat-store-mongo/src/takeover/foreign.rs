@@ -1,8 +1,10 @@
 //! What is in the way of a take-over: indexes of the older system that would remove rows or refuse them, which are
 //! dropped, and what no rule covers, for which the take-over is refused before anything is written.
 
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
+use super::id::Ids;
 use super::link::Link;
 use super::report::{FindingKind, TakeoverError};
 use super::work::{FINDINGS, Work};
@@ -65,7 +67,25 @@ pub(super) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError>
             ));
         }
     }
+    // Views and the like cannot be read in the order of their ids.
+    if found.is_empty() {
+        found.extend(shared_ids(link).await?);
+    }
     Ok(found)
+}
+
+/// What is to be said if a room and a chat have the same id: a conversation is known by it.
+async fn shared_ids(link: &Link) -> Result<Option<String>, TakeoverError> {
+    let rooms = Ids::load(link, ROOMS).await?;
+    let both = Ids::load(link, CHATS).await?.shared_with(&rooms);
+    Ok(both.first().map(|first| {
+        format!(
+            "{} rows of {CHATS} have the _id of a row of {ROOMS}, the first one {}, and a conversation is known by its \
+             _id; copy the chats to rows with other ones, change chat_id in their messages, and remove them",
+            both.len(),
+            ObjectId::from_bytes(*first)
+        )
+    }))
 }
 
 async fn collections(link: &Link) -> Result<Vec<Document>, TakeoverError> {

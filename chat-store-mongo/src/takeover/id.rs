@@ -43,6 +43,11 @@ impl Ids {
         self.0.binary_search(id).is_ok()
     }
 
+    /// Those that are among the others, too.
+    pub(super) fn shared_with(&self, others: &Self) -> Vec<Id> {
+        self.0.iter().copied().filter(|id| others.contain(id)).collect()
+    }
+
     /// The user of this id, if there is one.
     pub(super) fn user(&self, value: Option<&Bson>) -> Option<UserId> {
         value.and_then(id_of).filter(|id| self.contain(id)).map(UserId::from_bytes)

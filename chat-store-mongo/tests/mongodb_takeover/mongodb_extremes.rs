@@ -140,3 +140,29 @@ async fn an_id_that_equals_nothing_does_not_keep_the_work_from_its_end() {
     let taken_over = older.take_over().await;
     assert_eq!(taken_over.kinds(), [FindingKind::MessageId]);
 }
+
+#[tokio::test]
+async fn a_chat_with_the_id_of_a_room_is_refused_before_anything_is_written() {
+    let older = Older::new().await;
+    let [ann, ben] = older.users().await;
+    let room = older.room(10, &[ann, ben]).await;
+    older.chat(10, ann, ben).await;
+    older.message(20, doc! { "room_id": room, "sender_id": ann }).await;
+    let before = older.hashes().await;
+    let TakeoverError::Obstacles(found) = older.refused().await else { panic!("it is not refused") };
+    assert!(found.iter().any(|found| found.contains(&room.to_hex())), "{found:?}");
+    assert_eq!(older.hashes().await, before);
+}
+
+#[tokio::test]
+async fn a_view_is_refused_before_anything_is_written() {
+    let older = Older::new().await;
+    older.user(1, "ann").await;
+    older
+        .database
+        .run_command(doc! { "create": "messages", "viewOn": "users", "pipeline": [] })
+        .await
+        .unwrap();
+    let TakeoverError::Obstacles(found) = older.refused().await else { panic!("it is not refused") };
+    assert!(found.iter().any(|found| found.contains("messages is no ordinary collection")), "{found:?}");
+}
