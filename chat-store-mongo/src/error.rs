@@ -166,6 +166,7 @@ const OUT_OF_TIME: i32 = 50;
 
 impl From<mongodb::error::Error> for CallError {
     fn from(error: mongodb::error::Error) -> Self {
+        let error = without_quotes(error);
         match error.kind.as_ref() {
             // Not `ConnectionPoolCleared`: that also ends commands that a server has and has not answered yet.
             ErrorKind::ServerSelection { .. }
@@ -235,6 +236,19 @@ impl CallError {
     }
 }
 
+/// Without the server's reply and what it quotes of the command but its name: there are contents of messages in it.
+fn without_quotes(error: mongodb::error::Error) -> mongodb::error::Error {
+    let mut kind = *error.kind;
+    if let ErrorKind::Command(refused) = &mut kind
+        && let Some((said, quoted)) = refused.message.split_once('{')
+    {
+        let name = quoted.split(':').next().map(str::trim).unwrap_or_default();
+        let is_name = name.chars().all(|letter| letter.is_ascii_alphanumeric());
+        refused.message = format!("{said}{}", if is_name { name } else { "..." });
+    }
+    kind.into()
+}
+
 /// Whether the server gave up because it was told how long it may take.
 fn is_out_of_time(error: &mongodb::error::Error) -> bool {
     matches!(error.kind.as_ref(), ErrorKind::Command(refused) if refused.code == OUT_OF_TIME)
@@ -272,6 +286,19 @@ mod tests {
             assert!(!refused_with(code).is_passing(), "{code}");
             assert_eq!(refused_with(code).of_read().retry(), Retry::Never, "{code}");
         }
+    }
+
+    #[test]
+    fn sec_86_what_servers_quote_of_a_command_is_not_repeated() {
+        let errmsg = "not authorized on chat to execute command { insert: \"messages\", documents: [ { content: \"s3cr3t\" } ] }";
+        let refused = doc! { "code": 13, "codeName": "Unauthorized", "errmsg": errmsg };
+        let kind = ErrorKind::Command(deserialize_from_document(refused).unwrap());
+        let error = CallError::from(mongodb::error::Error::from(kind));
+        let shown = format!("{error} {error:?}");
+        assert!(
+            shown.contains("not authorized on chat to execute command insert") && !shown.contains("s3cr3t"),
+            "{shown}"
+        );
     }
 
     #[test]

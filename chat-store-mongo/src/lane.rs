@@ -241,7 +241,7 @@ impl Lane {
             match failed_at {
                 Some(index) if rows.contains(&index) => {
                     if let Some(error) = reply.row_error.as_ref().filter(|error| !error.is_duplicate()) {
-                        tracing::warn!(conversation = %call.insert.conversation, error = %error.message, "a row was refused");
+                        tracing::warn!(conversation = %call.insert.conversation, code = error.code(), "a row was refused");
                     }
                     self.heads.forget(call.insert.conversation);
                     call.answer(Inserted::Stuck);
