@@ -181,7 +181,7 @@ async fn finish_creation(database: &Database, row: &ConversationRow) -> Result<(
         body: EntryBody::Event(Event::Created),
     }
     .at(conversation.id, Head::default());
-    insert_if_absent(database, MESSAGES, &[entry_row(&entry, row.place())]).await?;
+    insert_if_absent(database, MESSAGES, &entry_row(&entry, row.place())).await?;
 
     let first_members = match &conversation.kind {
         ConversationKind::Room { .. } => vec![(conversation.created_by, Role::Owner)],
@@ -329,18 +329,16 @@ async fn move_row(database: &Database, row: &ConversationRow, change: Document) 
     }
 }
 
-/// Inserts rows; those that exist already stay as they are. Answers whether all are new.
-pub(crate) async fn insert_if_absent(
+/// Inserts a row; one that exists already stays as it is.
+async fn insert_if_absent(
     database: &Database,
     collection: &str,
-    rows: &[RawDocumentBuf],
-) -> Result<bool, StoreError> {
-    let rows: Result<Vec<Document>, _> = rows.iter().map(Document::try_from).collect();
-    let rows = rows.map_err(StoreError::corrupt)?;
-    let reply = database.write(doc! { "insert": collection, "documents": rows, "ordered": false }).await?;
+    row: &RawDocumentBuf,
+) -> Result<(), StoreError> {
+    let row = Document::try_from(row).map_err(StoreError::corrupt)?;
+    let reply = database.write(doc! { "insert": collection, "documents": [row] }).await?;
     match reply.row_error {
-        None => Ok(true),
-        Some(error) if error.is_duplicate() => Ok(false),
-        Some(error) => Err(error.refused(collection)),
+        Some(error) if !error.is_duplicate() => Err(error.refused(collection)),
+        _ => Ok(()),
     }
 }
