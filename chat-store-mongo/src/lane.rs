@@ -101,15 +101,22 @@ impl Lanes {
 
     /// Inserts rows together with those of others.
     pub(crate) async fn insert(&self, insert: Insert) -> Inserted {
-        // The last byte of an id counts, so neighbours take different lanes.
-        let lane = usize::from(insert.conversation.as_bytes()[11]) % LANES;
         let (reply, answer) = oneshot::channel();
-        let Some(sender) = self.senders.get(lane) else { return Inserted::Unknown };
+        let Some(sender) = self.senders.get(lane_of(insert.conversation)) else { return Inserted::Unknown };
         if sender.try_send(Call { insert, reply }).is_err() {
             return Inserted::Nothing(StoreError::unavailable("too many appends wait for the database"));
         }
         answer.await.unwrap_or(Inserted::Unknown)
     }
+}
+
+/// Which lane serves a conversation. Ids are counted, and not each number is one of a conversation: without mixing, those
+/// that are made alike would share a lane.
+fn lane_of(conversation: ConversationId) -> usize {
+    /// 2^32 divided by the golden ratio: spreads what is counted in any steps.
+    const MIX: u32 = 0x9e37_79b9;
+    let [.., a, b, c, d] = *conversation.as_bytes();
+    (u32::from_be_bytes([a, b, c, d]).wrapping_mul(MIX) >> 16) as usize % LANES
 }
 
 struct Lane {
@@ -281,6 +288,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use chat_core::domain::Seq;
+    use chat_core::id::EntryId;
     use mongodb::bson::doc;
 
     use super::*;
@@ -325,6 +333,21 @@ mod tests {
         let settled = [settled(Deployment::Replicated).await, settled(Deployment::Routed).await];
         assert!(matches!(settled[0], [Inserted::All, Inserted::Stuck]), "{settled:?}");
         assert!(matches!(settled[1], [Inserted::Unknown, Inserted::Unknown]), "{settled:?}");
+    }
+
+    #[test]
+    fn conversations_share_the_lanes_whatever_else_was_made_with_each() {
+        for others in 0..8 {
+            let mut conversations = [0_usize; LANES];
+            for _ in 0..1_000 {
+                conversations[lane_of(ConversationId::generate())] += 1;
+                for _ in 0..others {
+                    let _other = EntryId::generate();
+                }
+            }
+            let share = 1_000 / LANES;
+            assert!(conversations.iter().all(|count| count.abs_diff(share) < share / 5), "{conversations:?}");
+        }
     }
 
     #[tokio::test]
