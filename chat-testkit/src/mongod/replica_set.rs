@@ -1,5 +1,6 @@
 //! Three servers that elect one of them, and a network between them that tests can cut.
 
+use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -37,6 +38,13 @@ const FETCH_TIMEOUT: &str = "oplogNetworkTimeoutBufferSeconds=1";
 
 /// How long a set may take to do what it is sure to do, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a new set may take to come together. One that does not is thrown away, and another one is tried: now and
+/// then the first copy of a member's data hangs for good.
+const ASSEMBLY: Duration = Duration::from_secs(30);
+
+/// How often a set is tried.
+const ATTEMPTS: usize = 3;
 
 /// How long one member may take to answer before it is asked again.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
@@ -89,13 +97,34 @@ impl ReplicaSet {
         Self::launch(options).await.unwrap_or_else(|reason| panic!("{reason}"))
     }
 
-    /// The error says why a member does not start.
+    /// The error says why a member does not start, or what the members of the last attempt say of themselves.
     pub(super) async fn launch(options: ReplicaSetOptions) -> Result<Self, String> {
+        let mut attempts = 1;
+        loop {
+            let set = Self::assemble(&options).await?;
+            // Members that have only just copied the primary pause before they follow it: they are asked twice.
+            let mut outcome = set.first_that_all_follow(ASSEMBLY).await;
+            if outcome.is_ok() {
+                outcome = set.first_that_all_follow(ASSEMBLY).await;
+            }
+            match outcome {
+                Ok(_) => return Ok(set),
+                Err(reason) if attempts >= ATTEMPTS => return Err(reason + &set.states().await),
+                Err(reason) => {
+                    let _ = writeln!(io::stderr(), "{reason}; another is tried{}", set.states().await);
+                }
+            }
+            attempts += 1;
+        }
+    }
+
+    /// A set whose members were told of each other.
+    async fn assemble(options: &ReplicaSetOptions) -> Result<Self, String> {
         let mut arguments: Vec<String> =
             ["--replSet", NAME, "--oplogSize", "64", "--setParameter", FETCH_TIMEOUT]
                 .map(str::to_owned)
                 .to_vec();
-        arguments.extend(options.arguments);
+        arguments.extend(options.arguments.iter().cloned());
         let key = options.require_auth.then(|| key_file().expect("the system has room for a key"));
         if let Some(key) = &key {
             arguments.extend(["--keyFile".to_owned(), key.path().join("key").display().to_string()]);
@@ -107,9 +136,6 @@ impl ReplicaSet {
         if options.require_auth {
             set.create_root().await;
         }
-        set.wait_until_all_follow().await;
-        // Members that have only just copied the primary pause before they follow it.
-        set.wait_until_all_follow().await;
         Ok(set)
     }
 
@@ -244,11 +270,25 @@ impl ReplicaSet {
     /// # Panics
     /// If that takes too long.
     pub async fn wait_until_all_follow(&self) {
+        self.first_that_all_follow(PATIENCE).await.unwrap_or_else(|reason| panic!("{reason}"));
+    }
+
+    async fn first_that_all_follow(&self, patience: Duration) -> Result<usize, String> {
         let members = i32::try_from(MEMBERS).unwrap_or(i32::MAX);
         let is_followed = |member: usize| async move {
             is_primary(&self.members[member]).await && note(&self.members[member], members).await
         };
-        self.first("a primary that all members follow", is_followed).await;
+        self.first_within(patience, "a primary that all members follow", is_followed).await
+    }
+
+    /// What each member says of the others.
+    async fn states(&self) -> String {
+        let mut states = String::new();
+        for (index, member) in self.members.iter().enumerate() {
+            let status = timeout(ANSWER_DEADLINE, member.run_command(doc! { "replSetGetStatus": 1 })).await;
+            let _ = write!(states, "\nmember {index}: {status:?}");
+        }
+        states
     }
 
     async fn initiate(&self) {
@@ -287,6 +327,15 @@ impl ReplicaSet {
 
     /// Asks each member again and again until one says yes; answers which. None waits for another's answer.
     async fn first<F: Future<Output = bool>>(&self, what: &str, question: impl Fn(usize) -> F) -> usize {
+        self.first_within(PATIENCE, what, question).await.unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    async fn first_within<F: Future<Output = bool>>(
+        &self,
+        patience: Duration,
+        what: &str,
+        question: impl Fn(usize) -> F,
+    ) -> Result<usize, String> {
         let question = &question;
         let ask = |member| async move {
             while !timeout(ANSWER_DEADLINE, question(member)).await.unwrap_or(false) {
@@ -295,9 +344,9 @@ impl ReplicaSet {
             member
         };
         let mut answers: FuturesUnordered<_> = (0..MEMBERS).map(ask).collect();
-        match timeout(PATIENCE, answers.next()).await {
-            Ok(Some(member)) => member,
-            _ => panic!("the replica set has not brought {what} within {PATIENCE:?}"),
+        match timeout(patience, answers.next()).await {
+            Ok(Some(member)) => Ok(member),
+            _ => Err(format!("the replica set has not brought {what} within {patience:?}")),
         }
     }
 

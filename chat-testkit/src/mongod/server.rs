@@ -158,7 +158,7 @@ impl Mongod {
     /// # Panics
     /// If it does not run.
     pub fn pause(&self) {
-        self.watchdog().signal(Signal::STOP).expect("the server runs");
+        self.watchdog().pause().expect("the server runs");
     }
 
     /// Lets a paused process go on.

@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -36,6 +37,9 @@ done
 stop
 rm -rf "$directory"
 "#;
+
+/// Between two looks whether a thread has stopped.
+const PAUSE_POLL: Duration = Duration::from_millis(1);
 
 /// A program that runs for as long as this, in a directory that goes with it.
 #[derive(Debug)]
@@ -92,6 +96,23 @@ impl Watchdog {
         Ok(kill_process(process, signal)?)
     }
 
+    /// Stops the program, and waits until none of its threads does anything any more: the signal reaches them one
+    /// after the other. Where the system has no `/proc` the signal has to do.
+    pub(super) fn pause(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)?;
+        let process = self.process_id().ok_or_else(|| io::Error::other("it does not run"))?;
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Ok(()) };
+        for thread in threads {
+            let stat = thread?.path().join("stat");
+            // A thread that has ended does nothing either.
+            while std::fs::read_to_string(&stat).is_ok_and(|stat| !is_in_state(&stat, &['T', 't', 'Z', 'X']))
+            {
+                std::thread::sleep(PAUSE_POLL);
+            }
+        }
+        Ok(())
+    }
+
     /// The program's process, if it was started and not killed.
     pub(super) fn process_id(&self) -> Option<i32> {
         self.process.map(|process| process.as_raw_nonzero().get())
@@ -103,8 +124,7 @@ impl Watchdog {
         let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else {
             return Path::new("/proc/self/stat").exists();
         };
-        // The state follows the name, which is in parentheses and may have any character.
-        stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        is_in_state(&stat, &['Z'])
     }
 
     /// Where the program keeps what it has.
@@ -123,6 +143,12 @@ impl Watchdog {
             _ => Ok(answer.trim().to_owned()),
         }
     }
+}
+
+/// Whether a `stat` file of `/proc` tells one of these states. The state follows the name, which is in parentheses and may
+/// have any character.
+fn is_in_state(stat: &str, states: &[char]) -> bool {
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(states))
 }
 
 impl Drop for Watchdog {
