@@ -63,7 +63,12 @@ pub(super) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64
     let mut events = doc! { "event": true };
     events.extend(without_content);
     remove(link, MESSAGES, events).await?;
-    remove(link, MESSAGES, doc! { "split_of": { "$type": "objectId" }, "part": { "$type": "int" }, "conversation": { "$type": "objectId" } }).await?;
+    let parts = doc! {
+        "split_of": { "$type": "objectId" },
+        "part": { "$type": "int" },
+        "conversation": { "$type": "objectId" },
+    };
+    remove(link, MESSAGES, parts).await?;
     forget_rehashed_passwords(link).await?;
     let rows = restore(link, observer).await?;
     for collection in [MEMBERS, SESSIONS, REPLACED_TOKENS, FINDINGS] {
