@@ -125,10 +125,15 @@ async fn is_ours(database: &Database, config: &MongoConfig) -> Result<bool, Open
     }
 }
 
-/// The epoch of a database of ours that may be written.
+/// The epoch of a database of ours that may be written. Nothing is written where there is none.
 async fn epoch_of(database: &Database) -> Result<String, OpenError> {
-    // Also proves that the server is the primary, and not one that does not know yet of a newer epoch.
+    stored_epoch(database).await?;
+    // Proves that the server is the primary, and not one that does not know yet of a newer epoch.
     check_writing(database).await?;
+    stored_epoch(database).await
+}
+
+async fn stored_epoch(database: &Database) -> Result<String, OpenError> {
     let epoch = meta_row(database, EPOCH_ROW).await?;
     let epoch = epoch.as_ref().and_then(|row| row.get_str("value").ok());
     epoch.map(str::to_owned).ok_or_else(|| OpenError::Damaged("the epoch is missing from meta".to_owned()))
