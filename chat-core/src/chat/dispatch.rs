@@ -82,6 +82,13 @@ pub(super) fn accept(inbound: &mut Inbound, text: &str) {
     if inbound.shared.outbox.closed().is_some() {
         return;
     }
+    let engine = inbound.chat.engine.clone();
+    // A shutdown waits for it as for the tasks, of which there may be none until this has begun one.
+    let _accepting = engine.tasks.token();
+    // Taken by a reader who looked just before the shutdown began. Nothing of it is stored, so it needs no answer.
+    if engine.is_draining() {
+        return;
+    }
     let envelope = match Envelope::decode(text) {
         Ok(envelope) => envelope,
         Err(refused) => {
