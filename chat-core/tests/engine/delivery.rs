@@ -1,9 +1,12 @@
 //! Live delivery: every device of every member, in order, once, and nobody else.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat_core::memory::MemoryStore;
+use chat_core::port::RoomStore as _;
+use futures::poll;
 use serde_json::json;
 
 use crate::support::{World, room, text};
@@ -106,4 +109,21 @@ async fn shutdown_answers_what_was_taken_and_closes_with_1001() {
         assert_eq!(ann.reply().await["success"], true);
     }
     assert_eq!(ann.end().await.close_code(), Some(1001));
+}
+
+#[tokio::test]
+async fn a_frame_whose_reader_looked_just_before_a_shutdown_is_neither_stored_nor_answered() {
+    let store = Arc::new(MemoryStore::new());
+    let world = World::over(store.clone()).await;
+    let mut ann = world.user("ann").await;
+    let room = room(&mut ann, "r").await;
+    ann.send(&text(&room, "in time")).await;
+    let mut shutdown = pin!(world.chat.shutdown(Duration::from_secs(5)));
+    assert!(poll!(shutdown.as_mut()).is_pending(), "one is under way");
+    ann.inbound.accept(&text(&room, "too late").to_string());
+    assert!(shutdown.await);
+    assert_eq!(ann.reply().await["success"], true);
+    assert_eq!(ann.end().await.close_code(), Some(1001));
+    let room = store.conversation(room.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!(room.head.messages, 1);
 }
