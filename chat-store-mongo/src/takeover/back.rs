@@ -21,7 +21,7 @@ use crate::schema::{
 /// Fields that only we have.
 fn added_fields(collection: &str) -> &'static [&'static str] {
     match collection {
-        USERS => &["username_folded", "username_skeleton"],
+        USERS => &["username_folded", "username_skeleton", "changed"],
         // Whoever made a private room here did not make a public one.
         ROOMS => &["name_folded", "owners", "entry_id", "projected_seq", "member_count"],
         CHATS => &["pair", "created_by", "entry_id", "projected_seq", "member_count", "merged_into"],

@@ -51,6 +51,7 @@ pub(super) fn replaced_fields(collection: &str) -> &'static [&'static str] {
             "password_hash",
             "username_folded",
             "username_skeleton",
+            "changed",
         ],
         ROOMS => &[
             "name",

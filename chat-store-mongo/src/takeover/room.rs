@@ -1,4 +1,5 @@
-//! Rooms become conversations: all are public that were not made private here, creators become owners, participants become members.
+//! Rooms become conversations: creators become owners, participants become members. All are public that were not made
+//! private here, before the older system was gone back to.
 
 use std::collections::HashSet;
 

@@ -27,7 +27,7 @@ pub(super) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(),
     let fields = projection(&["username", "email", "created_at", "last_login"])
         .into_iter()
         .chain(projection(&["username_folded", "username_skeleton", "display_name", "disabled", "password"]))
-        .chain(projection(&["password_hash", "last_seen"]));
+        .chain(projection(&["password_hash", "last_seen", "changed"]));
     let mut scan = Scan::new(&work.link, USERS, BY_ID, fields.collect())
         .rows(work.page_rows)
         .after(work.checkpoint.position.clone());
@@ -96,6 +96,9 @@ fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKin
     let mut notes = named.notes;
     let (created_at, unreadable) = created_at(row, id);
     notes.extend(unreadable);
+    if !is_ours {
+        change.remove("changed");
+    }
     change.set("created_at", date(created_at));
 
     let otherwise = format!("user-{}", last_digits(id, 6));

@@ -65,7 +65,11 @@ async fn fields_that_have_our_names_and_mean_something_else_are_put_aside() {
     let chat = older.chat(11, ann, ben).await;
     let message = older.message(20, doc! { "room_id": room, "sender_id": ann }).await;
     let foreign = [
-        ("users", ann, doc! { "last_seen": 1_690_000_000, "password_hash": 7, "username_folded": ["x"] }),
+        (
+            "users",
+            ann,
+            doc! { "last_seen": 1_690_000_000, "password_hash": 7, "username_folded": ["x"], "changed": "ever" },
+        ),
         (
             "chat_rooms",
             room,
