@@ -378,12 +378,12 @@ impl PhpDatabase {
             21 => drop(row.insert("type", "sticker")),
             22 => drop(row.remove("type")),
             23 => drop(row.insert("client_id", "")),
+            24 => drop(row.insert("_id", format!("message at {made_at}"))),
             25 => {
                 // Of a room and of a chat.
                 row.insert("room_id", self.id(Kind::Room, random.below(self.rooms)));
                 row.insert("chat_id", self.id(Kind::Chat, random.below(self.chats())));
             }
-            24 => drop(row.insert("_id", format!("message at {made_at}"))),
             _ => {}
         }
     }

@@ -1,9 +1,13 @@
 //! However often a take-over is broken off, and whatever else goes on meanwhile, the result is that of one run.
 
-use chat_store_mongo::takeover::{Outcome, Phase, State, TakeoverError};
+use std::mem::replace;
+
+use chat_store_mongo::takeover::{Finding, Observer, Outcome, Phase, Progress, State, Stop, TakeoverError};
 use chat_store_mongo::{MongoStore, OpenError};
 use chat_testkit::php_database::PhpDatabase;
 use mongodb::bson::{Document, doc};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use crate::older::{Listener, Older};
 
@@ -103,54 +107,42 @@ async fn a_stopped_run_leaves_a_database_that_no_server_opens() {
     assert!(error.to_string().contains("chat-server migrate"), "{error}");
 }
 
-#[tokio::test]
+/// Runs a closure at every progress that a run tells: something may happen in the middle of it.
+struct Meanwhile<F>(F);
+
+impl<F: FnMut(Progress) + Send> Observer for Meanwhile<F> {
+    fn progress(&mut self, progress: Progress) -> Result<(), Stop> {
+        (self.0)(progress);
+        Ok(())
+    }
+
+    fn found(&mut self, _: &Finding) -> Result<(), Stop> {
+        Ok(())
+    }
+}
+
+/// Waits where nothing can be awaited; of a runtime of several threads only.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(future))
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_run_at_the_same_time_ends_the_first() {
-    /// Lets another run begin in the middle of this one.
-    struct Rival<'a> {
-        older: &'a Older,
-        calls: usize,
-    }
-
-    impl chat_store_mongo::takeover::Observer for Rival<'_> {
-        fn progress(
-            &mut self,
-            _: chat_store_mongo::takeover::Progress,
-        ) -> Result<(), chat_store_mongo::takeover::Stop> {
-            self.calls += 1;
-            if self.calls == 20 {
-                let run = async {
-                    self.older.takeover().await.page_rows(20).run(&mut Listener::stopping_after(30)).await
-                };
-                let rival = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(run));
-                assert!(matches!(rival, Err(TakeoverError::Stopped)), "{rival:?}");
-            }
-            Ok(())
+    let (older, whole) = (small().await, small().await);
+    run_in_pieces(&whole, usize::MAX).await;
+    let mut calls = 0;
+    let mut observer = Meanwhile(|_| {
+        calls += 1;
+        if calls == 20 {
+            let mut listener = Listener::stopping_after(30);
+            let rival = wait(async { older.takeover().await.page_rows(20).run(&mut listener).await });
+            assert!(matches!(rival, Err(TakeoverError::Stopped)), "{rival:?}");
         }
-
-        fn found(
-            &mut self,
-            _: &chat_store_mongo::takeover::Finding,
-        ) -> Result<(), chat_store_mongo::takeover::Stop> {
-            Ok(())
-        }
-    }
-
-    async fn check() {
-        let (older, whole) = (small().await, small().await);
-        run_in_pieces(&whole, usize::MAX).await;
-        let first = older.takeover().await.page_rows(20).run(&mut Rival { older: &older, calls: 0 }).await;
-        assert!(matches!(first, Err(TakeoverError::Superseded)), "{first:?}");
-        run_in_pieces(&older, usize::MAX).await;
-        assert_eq!(result(&older).await, result(&whole).await);
-    }
-
-    tokio::task::spawn_blocking(|| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(check());
-    })
-    .await
-    .unwrap();
+    });
+    let first = older.takeover().await.page_rows(20).run(&mut observer).await;
+    assert!(matches!(first, Err(TakeoverError::Superseded)), "{first:?}");
+    run_in_pieces(&older, usize::MAX).await;
+    assert_eq!(result(&older).await, result(&whole).await);
 }
 
 #[tokio::test]
@@ -218,7 +210,7 @@ async fn an_older_system_that_goes_on_writing_does_not_end_the_work_for_ever() {
         let (older, whole) = (small().await, small().await);
         let mut listener = Listener::default();
         whole.takeover().await.page_rows(100).run(&mut listener).await.unwrap();
-        let phase = |progress: &chat_store_mongo::takeover::Progress| progress.phase == Phase::Members;
+        let phase = |progress: &Progress| progress.phase == Phase::Members;
         let call = listener.progress.iter().position(phase).unwrap() + 1;
         let stopped = older.takeover().await.page_rows(100).run(&mut Listener::stopping_after(call)).await;
         assert!(matches!(stopped, Err(TakeoverError::Stopped)));
@@ -260,7 +252,7 @@ async fn nobody_has_unread_messages_after_members_were_written_twice() {
     let (whole, older) = (many().await, many().await);
     let mut listener = Listener::default();
     whole.takeover().await.run(&mut listener).await.unwrap();
-    let phase = |progress: &chat_store_mongo::takeover::Progress| progress.phase == Phase::Members;
+    let phase = |progress: &Progress| progress.phase == Phase::Members;
     let call = listener.progress.iter().position(phase).unwrap() + 1;
     // Within a page of this size commands are sent before it is written down that the page is done.
     let stopped = older.takeover().await.run(&mut Listener::stopping_after(call)).await;
@@ -269,54 +261,23 @@ async fn nobody_has_unread_messages_after_members_were_written_twice() {
     assert_eq!(result(&older).await, result(&whole).await);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_stood_still_writes_over_nothing_that_came_after_it() {
-    /// Stands still in the middle of writing members, until another run has ended and members have left.
-    struct Still<'a> {
-        older: &'a Older,
-        stood: bool,
-    }
-
-    impl chat_store_mongo::takeover::Observer for Still<'_> {
-        fn progress(
-            &mut self,
-            progress: chat_store_mongo::takeover::Progress,
-        ) -> Result<(), chat_store_mongo::takeover::Stop> {
-            if progress.phase == Phase::Members
-                && !std::mem::replace(&mut self.stood, progress.phase == Phase::Members)
-            {
-                let run = async {
-                    run_in_pieces(self.older, usize::MAX).await;
-                    let members = self.older.database.collection::<Document>("members");
-                    members.update_many(doc! {}, doc! { "$set": { "state": "left" } }).await.unwrap();
-                };
-                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(run));
-            }
-            Ok(())
+    let older = small().await;
+    let mut stood = false;
+    // In the middle of writing members, until another run has ended and members have left.
+    let mut observer = Meanwhile(|progress: Progress| {
+        if progress.phase == Phase::Members && !replace(&mut stood, true) {
+            wait(async {
+                run_in_pieces(&older, usize::MAX).await;
+                let members = older.database.collection::<Document>("members");
+                members.update_many(doc! {}, doc! { "$set": { "state": "left" } }).await.unwrap();
+            });
         }
-
-        fn found(
-            &mut self,
-            _: &chat_store_mongo::takeover::Finding,
-        ) -> Result<(), chat_store_mongo::takeover::Stop> {
-            Ok(())
-        }
-    }
-
-    async fn check() {
-        let older = small().await;
-        let mut still = Still { older: &older, stood: false };
-        let superseded = older.takeover().await.page_rows(5).run(&mut still).await;
-        assert!(still.stood && matches!(superseded, Err(TakeoverError::Superseded)), "{superseded:?}");
-        let states: Vec<Document> = older.rows("members").await;
-        assert!(states.iter().all(|row| row.get_str("state").ok() == Some("left")), "{states:?}");
-    }
-
-    tokio::task::spawn_blocking(|| {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(check());
-    })
-    .await
-    .unwrap();
+    });
+    let superseded = older.takeover().await.page_rows(5).run(&mut observer).await;
+    assert!(matches!(superseded, Err(TakeoverError::Superseded)), "{superseded:?}");
+    assert!(stood);
+    let states: Vec<Document> = older.rows("members").await;
+    assert!(states.iter().all(|row| row.get_str("state").ok() == Some("left")), "{states:?}");
 }
