@@ -118,11 +118,19 @@ async fn busy(user: User, room: ConversationId, seed: u64, stop: Arc<AtomicBool>
     }
 }
 
-/// Comes and goes `cuts` times while others are busy.
+/// How often a client is cut at least, and at most.
+const CUTS: (usize, usize) = (20, 10_000);
+/// Entries that a client sees at least while it comes and goes.
+const SOME: usize = 50;
+
+/// Comes and goes while others are busy, until it has seen some of what they did.
 async fn resume(world: &World, user: UserId, room: ConversationId, seed: u64) -> Client {
     let mut dice = Dice(seed);
     let mut client = Client::default();
-    for _ in 0..20 {
+    for cuts in 0..CUTS.1 {
+        if cuts >= CUTS.0 && client.applied.len() > SOME {
+            break;
+        }
         let mut device = Device::sign_in(world, user).await;
         // Some are cut before, some while and some after they have synced.
         if dice.below(4) > 0 {
@@ -158,7 +166,7 @@ async fn run(seed: u64) {
     stop.store(true, Ordering::Relaxed);
     others.join_all().await;
     let log = log(&*store, room).await;
-    assert!(log.len() > 50, "seed {seed}: only {} entries", log.len());
+    assert!(log.len() > SOME, "seed {seed}: only {} entries", log.len());
     let expected: Vec<Value> = log
         .iter()
         .map(|entry| serde_json::from_str(entry_push(entry, EntryContext::Room).text()).unwrap())
