@@ -144,7 +144,7 @@ async fn indexes_that_would_do_harm_are_dropped_and_told() {
     for (collection, index) in [
         ("users", doc! { "key": { "username": 1 }, "name": "username_1", "unique": true }),
         ("users", doc! { "key": { "email": 1 }, "name": "email_1", "unique": true }),
-        ("messages", doc! { "key": { "timestamp": 1 }, "name": "ttl", "expireAfterSeconds": 2_000_000_000 }),
+        ("messages", doc! { "key": { "timestamp": 1 }, "name": "ttl", "expireAfterSeconds": 1_000_000_000 }),
         ("messages", doc! { "key": { "room_id": 1 }, "name": "room_id_1" }),
     ] {
         older.database.run_command(doc! { "createIndexes": collection, "indexes": [index] }).await.unwrap();
