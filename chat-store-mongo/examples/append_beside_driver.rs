@@ -1,6 +1,6 @@
 //! How many entries a second a MongoDB takes durably, through the store and through the driver alone, side by side:
-//! `cargo run --release -p chat-store-mongo --example append_throughput URI [conversations] [batch] [seconds]
-//! [content bytes]`. Writes to databases of its own, `append_throughput_…`, and removes them.
+//! `cargo run --release -p chat-store-mongo --example append_beside_driver URI [conversations] [batch] [seconds]
+//! [content bytes]`. Writes to databases of its own, `append_beside_driver_…`, and removes them.
 //!
 //! The driver alone inserts rows of the same size under the same indexes and with the same concern, in two ordered
 //! inserts at a time of as many rows as the store gathers at most under this load: what a store could reach that has
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Failure> {
     let load = Load { conversations, batch, seconds, content_bytes };
 
     let client = Client::with_uri_str(&uri).await?;
-    let name = format!("append_throughput_{}", ObjectId::new());
+    let name = format!("append_beside_driver_{}", ObjectId::new());
     let outcome = compare(&client, &uri, &name, load).await;
     for part in ["store", "driver"] {
         client.database(&format!("{name}_{part}")).drop().await?;
