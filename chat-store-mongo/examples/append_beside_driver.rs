@@ -8,15 +8,13 @@
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::domain::{
-    Content, ConversationKind, Draft, EntryBody, Head, Message, MessageKind, RoomName, Seq, Topic, Visibility,
-};
+use chat_core::domain::Content;
 use chat_core::id::{ConversationId, EntryId, UserId};
-use chat_core::port::{Append, Appended, NewConversation, RoomStore};
-use chat_core::time::{Clock, SystemClock, Timestamp};
 use chat_store_mongo::{MongoConfig, MongoStore};
+use chat_testkit::room_store::append_until;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, RawDocumentBuf, doc, rawdoc};
 use mongodb::options::{IndexOptions, WriteConcern};
@@ -59,69 +57,20 @@ async fn main() -> Result<(), Failure> {
 
 async fn compare(client: &Client, uri: &str, name: &str, load: Load) -> Result<(), Failure> {
     let store = MongoStore::open(MongoConfig::new(uri, format!("{name}_store"))).await?;
-    let through_store = through_store(&store, load).await?;
+    let through_store = through_store(store, load).await?;
     let driver_alone = driver_alone(client, &format!("{name}_driver"), load).await?;
     println!("through the store is {:.2} of the driver alone", through_store / driver_alone);
     Ok(())
 }
 
 /// Entries a second through the store.
-async fn through_store(store: &MongoStore, load: Load) -> Result<f64, Failure> {
+async fn through_store(store: MongoStore, load: Load) -> Result<f64, Failure> {
     let started = Instant::now();
     let until = started + Duration::from_secs(load.seconds);
-    let mut senders = JoinSet::new();
-    for _ in 0..load.conversations {
-        senders.spawn(send(store.clone(), load, until));
-    }
-    let mut waits = Vec::new();
-    while let Some(sender) = senders.join_next().await {
-        waits.extend(sender??);
-    }
-    let rate = report("through the store", waits, load.batch, started);
-    Ok(rate)
-}
-
-/// Appends to a conversation of its own, one batch after the other; how long each took.
-async fn send(store: MongoStore, load: Load, until: Instant) -> Result<Vec<Duration>, Failure> {
-    let sender = UserId::generate();
-    let conversation = ConversationId::generate();
-    let new = NewConversation {
-        id: conversation,
-        kind: ConversationKind::Room {
-            name: RoomName::new("Lobby")?,
-            topic: Topic::new("")?,
-            visibility: Visibility::Public,
-        },
-        created_by: sender,
-        created_at: SystemClock.now(),
-        entry_id: EntryId::generate(),
-    };
-    store.create(new).await?;
-    let mut head = Head { seq: Seq::ZERO.next(), messages: 0 };
     let content = Content::new("x".repeat(load.content_bytes))?;
-    let mut waits = Vec::new();
-    let mut sent = 0_u64;
-    while Instant::now() < until {
-        let drafts = (0..load.batch).map(|_| {
-            sent += 1;
-            // As with a client's own key: ids in no order.
-            let id = EntryId::derived(conversation, sender, &sent.to_string());
-            let message = Message { content: content.clone(), kind: MessageKind::Text, client_id: None };
-            Draft {
-                id,
-                by: sender,
-                timestamp: Timestamp::from_unix_ms(1_795_248_930_042),
-                body: EntryBody::Message(message),
-            }
-        });
-        let started = Instant::now();
-        let appended = store.append(conversation, head, drafts.collect()).await?;
-        waits.push(started.elapsed());
-        let Append::Done(appended) = appended else { return Err("nobody else writes here".into()) };
-        let Some(Appended::New(last)) = appended.last() else { return Err("all are new".into()) };
-        head = last.head();
-    }
-    Ok(waits)
+    let writers = (load.conversations, load.batch);
+    let waits = append_until(Arc::new(store), content, writers, until).await;
+    Ok(report("through the store", waits, load.batch, started))
 }
 
 /// Rows a second through the driver alone.

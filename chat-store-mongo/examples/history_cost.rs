@@ -6,18 +6,15 @@
 
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::domain::{
-    Content, ConversationKind, Draft, EntryBody, Head, Message, MessageKind, RoomName, Seq, Topic, Visibility,
-};
-use chat_core::id::{ConversationId, EntryId, UserId};
+use chat_core::domain::{Content, Head, Seq};
+use chat_core::id::ConversationId;
 use chat_core::limits::hard;
-use chat_core::port::{
-    Append, Appended, EntryRange, MessageAnchor, MessageQuery, NewConversation, RoomStore,
-};
-use chat_core::time::{Clock, SystemClock};
+use chat_core::port::{EntryRange, MessageAnchor, MessageQuery, RoomStore};
 use chat_store_mongo::{MongoConfig, MongoStore};
+use chat_testkit::room_store::Writer;
 use mongodb::Client;
 use mongodb::bson::oid::ObjectId;
 use tokio::time::Instant;
@@ -142,32 +139,11 @@ impl Question {
 
 /// Writes a room full of messages.
 async fn write_log(store: &MongoStore, size: u64) -> Result<Log, Failure> {
-    let sender = UserId::generate();
-    let new = NewConversation {
-        id: ConversationId::generate(),
-        kind: ConversationKind::Room {
-            name: RoomName::new("Lobby")?,
-            topic: Topic::new("")?,
-            visibility: Visibility::Public,
-        },
-        created_by: sender,
-        created_at: SystemClock.now(),
-        entry_id: EntryId::generate(),
-    };
-    let id = new.id;
-    store.create(new).await?;
-    let mut head = Head { seq: Seq::ZERO.next(), messages: 0 };
     let content = Content::new("What a message says when somebody has a little to say.")?;
-    while head.seq.get() < size {
-        let left = usize::try_from(size - head.seq.get())?.min(hard::BATCH_ENTRIES);
-        let message = Message { content: content.clone(), kind: MessageKind::Text, client_id: None };
-        let draft = |body| Draft { id: EntryId::generate(), by: sender, timestamp: SystemClock.now(), body };
-        let drafts = (0..left).map(|_| draft(EntryBody::Message(message.clone()))).collect();
-        let Append::Done(done) = store.append(id, head, drafts).await? else {
-            return Err("nobody else writes".into());
-        };
-        let Some(Appended::New(last)) = done.last() else { return Err("all are new".into()) };
-        head = last.head();
+    let mut writer = Writer::new(Arc::new(store.clone()), content).await;
+    while writer.head().seq.get() < size {
+        let left = usize::try_from(size - writer.head().seq.get())?;
+        writer.append(left.min(hard::BATCH_ENTRIES)).await;
     }
-    Ok(Log { id, head })
+    Ok(Log { id: writer.conversation(), head: writer.head() })
 }

@@ -4,26 +4,15 @@
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chat_core::domain::{
-    Content, ConversationKind, Draft, EntryBody, Head, Message, MessageKind, RoomName, Seq, Topic, Visibility,
-};
-use chat_core::id::{ConversationId, EntryId, UserId};
-use chat_core::port::{Append, Appended, NewConversation, RoomStore};
-use chat_core::time::{Clock, SystemClock, Timestamp};
+use chat_core::domain::Content;
 use chat_store_sqlite::{SqliteConfig, SqliteStore};
-use tokio::task::JoinSet;
+use chat_testkit::room_store::append_until;
 use tokio::time::Instant;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-#[derive(Clone, Copy)]
-struct Load {
-    batch: usize,
-    content_bytes: usize,
-    until: Instant,
-}
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -38,15 +27,9 @@ async fn main() -> Result<(), Failure> {
     let store = SqliteStore::open(SqliteConfig::new(directory.path().join("chat.db")))?;
 
     let started = Instant::now();
-    let load = Load { batch, content_bytes, until: started + Duration::from_secs(seconds as u64) };
-    let mut senders = JoinSet::new();
-    for _ in 0..conversations {
-        senders.spawn(send(store.clone(), load));
-    }
-    let mut waits = Vec::new();
-    while let Some(sender) = senders.join_next().await {
-        waits.extend(sender??);
-    }
+    let content = Content::new("x".repeat(content_bytes))?;
+    let until = started + Duration::from_secs(seconds as u64);
+    let mut waits = append_until(Arc::new(store), content, (conversations, batch), until).await;
     waits.sort_unstable();
     let elapsed = started.elapsed().as_secs_f64();
     let percentile = |part: usize| waits.get(waits.len() * part / 100).copied().unwrap_or_default();
@@ -59,47 +42,4 @@ async fn main() -> Result<(), Failure> {
         percentile(99),
     );
     Ok(())
-}
-
-/// Appends to a conversation of its own, one batch after the other; how long each took.
-async fn send(store: SqliteStore, load: Load) -> Result<Vec<Duration>, Failure> {
-    let sender = UserId::generate();
-    let conversation = ConversationId::generate();
-    let new = NewConversation {
-        id: conversation,
-        kind: ConversationKind::Room {
-            name: RoomName::new("Lobby")?,
-            topic: Topic::new("")?,
-            visibility: Visibility::Public,
-        },
-        created_by: sender,
-        created_at: SystemClock.now(),
-        entry_id: EntryId::generate(),
-    };
-    store.create(new).await?;
-    let mut head = Head { seq: Seq::ZERO.next(), messages: 0 };
-    let content = Content::new("x".repeat(load.content_bytes))?;
-    let mut waits = Vec::new();
-    let mut sent = 0_u64;
-    while Instant::now() < load.until {
-        let drafts = (0..load.batch).map(|_| {
-            sent += 1;
-            // As with a client's own key: ids in no order.
-            let id = EntryId::derived(conversation, sender, &sent.to_string());
-            let message = Message { content: content.clone(), kind: MessageKind::Text, client_id: None };
-            Draft {
-                id,
-                by: sender,
-                timestamp: Timestamp::from_unix_ms(1_795_248_930_042),
-                body: EntryBody::Message(message),
-            }
-        });
-        let started = Instant::now();
-        let appended = store.append(conversation, head, drafts.collect()).await?;
-        waits.push(started.elapsed());
-        let Append::Done(appended) = appended else { return Err("nobody else writes here".into()) };
-        let Some(Appended::New(last)) = appended.last() else { return Err("all are new".into()) };
-        head = last.head();
-    }
-    Ok(waits)
 }

@@ -47,6 +47,10 @@
 //!
 //! [`double`] has stores that fail by a script, method by method, and stand-ins for accounts and time.
 //!
+//! # How fast is it?
+//!
+//! [`room_store::append_until`] writes as fast as a store allows, and a [`room_store::Writer`] fills a log.
+//!
 //! # Where does a test get a MongoDB?
 //!
 //! The feature `mongod` brings `mongod`: servers that belong to the test; and `php_database`: what an older system

@@ -69,6 +69,7 @@ fn new_conversation(created_by: UserId, kind: ConversationKind) -> NewConversati
 }
 
 /// A conversation and the head that its log had after the last append from here.
+#[derive(Debug)]
 pub(crate) struct Log {
     pub(crate) store: Arc<dyn RoomStore>,
     pub(crate) id: ConversationId,

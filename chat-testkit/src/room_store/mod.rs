@@ -9,8 +9,11 @@ mod log;
 mod members;
 mod messages;
 mod reading;
+mod writer;
 
 use chat_core::port::RoomStore;
+
+pub use writer::{Writer, append_until};
 
 use crate::{Harness, Subject};
 
