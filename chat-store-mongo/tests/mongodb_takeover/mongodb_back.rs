@@ -94,7 +94,10 @@ async fn the_older_system_can_write_again_and_what_it_wrote_is_taken_over() {
         entry_id: EntryId::generate(),
     };
     taken_over.store.create(private.clone()).await.unwrap();
+    assert!(taken_over.store.set_disabled(user(ann), false).await.unwrap());
+    assert!(older.row("users", ann).await.contains_key("changed"), "the mark of a change");
     back(&older).await.unwrap();
+    assert!(!older.row("users", ann).await.contains_key("changed"));
 
     // As the older system does, without any field of ours.
     for number in 30..34 {
