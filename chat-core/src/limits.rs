@@ -64,6 +64,8 @@ pub mod hard {
     pub const SYNC_ENTRIES: u64 = 1_000;
     /// Messages up to which `unread` is exact.
     pub const UNREAD_EXACT: u64 = 10_000;
+    /// Conversations whose heads are read at once.
+    pub const HEADS: usize = 500;
     /// Drafts in one append.
     pub const BATCH_ENTRIES: usize = 64;
     /// Bytes of contents in one append.

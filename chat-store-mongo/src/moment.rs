@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use chat_core::domain::{Conversation, Member, Seq};
+use chat_core::domain::{Conversation, Head, Member, Seq};
 use chat_core::error::StoreError;
 use chat_core::id::{ConversationId, UserId};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -63,6 +63,16 @@ pub(crate) async fn moments(
     let each = rows.into_iter().map(|(row, member)| moment(database, row, member, user));
     let moments: Vec<Option<Moment>> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
     Ok(moments.into_iter().flatten().collect())
+}
+
+/// How far these logs have come; unknown ones are left out. Only for comparing: it is not behind a barrier.
+pub(crate) async fn heads(
+    database: &Database,
+    conversations: Vec<ConversationId>,
+) -> Result<Vec<(ConversationId, Head)>, StoreError> {
+    let each = conversations.into_iter().map(|id| async move { Ok((id, head(database, id).await?)) });
+    let heads: Vec<_> = stream::iter(each).buffer_unordered(AT_ONCE).try_collect().await?;
+    Ok(heads.into_iter().filter_map(|(id, head)| head.map(|head| (id, head))).collect())
 }
 
 /// Reads the rest of a moment that began with reading these rows.

@@ -9,7 +9,7 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
-use crate::{MongoStore, creation, discovery, history, lists, membership, messages, projection};
+use crate::{MongoStore, creation, discovery, history, lists, membership, messages, moment, projection};
 
 #[async_trait]
 impl RoomStore for MongoStore {
@@ -26,6 +26,13 @@ impl RoomStore for MongoStore {
         let found = projection::load(self.database(), conversation).await?;
         self.database().flush().await?;
         Ok(found)
+    }
+
+    async fn heads(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Head)>, StoreError> {
+        moment::heads(self.database(), conversations).await
     }
 
     async fn append(

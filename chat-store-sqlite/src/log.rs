@@ -78,6 +78,18 @@ fn key_and_head(connection: &Connection, conversation: ConversationId) -> Work<O
     Ok(Some((key, head(connection, key)?)))
 }
 
+/// How far these logs have come; unknown ones are left out.
+pub(crate) fn heads(
+    connection: &Connection,
+    conversations: &[ConversationId],
+) -> Work<Vec<(ConversationId, Head)>> {
+    let mut heads = Vec::with_capacity(conversations.len());
+    for id in conversations {
+        heads.extend(key_and_head(connection, *id)?.map(|(_, head)| (*id, head)));
+    }
+    Ok(heads)
+}
+
 /// How far a log has come. Every log has an entry.
 pub(crate) fn head(connection: &Connection, key: LogKey) -> Work<Head> {
     let sql = "SELECT seq, messages_so_far FROM entries WHERE conversation = ?1 ORDER BY seq DESC LIMIT 1";

@@ -34,6 +34,13 @@ impl RoomStore for SqliteStore {
         self.read(move |connection| conversation::conversation(connection, conversation)).await
     }
 
+    async fn heads(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Head)>, StoreError> {
+        self.read(move |connection| log::heads(connection, &conversations)).await
+    }
+
     async fn append(
         &self,
         conversation: ConversationId,

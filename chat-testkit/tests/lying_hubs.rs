@@ -10,7 +10,8 @@ use chat_core::error::HubError;
 use chat_core::hub::{ConnectionId, DisconnectReason, Frame, LocalHub};
 use chat_core::id::{ConversationId, SessionId, UserId};
 use chat_core::port::{
-    Connection, EphemeralTarget, Forwarded, HubListener, Membership, PresenceHub, Publication, Subscription,
+    Connection, Delivery, EphemeralTarget, Forwarded, HubListener, Membership, PresenceHub, Publication,
+    Subscription,
 };
 use chat_core::time::Timestamp;
 use chat_testkit::{Harness, presence_hub, suite};
@@ -22,6 +23,8 @@ enum Lie {
     EndsIgnored,
     BeginsIgnored,
     EndsBeforeEnterForgotten,
+    HeadsOfEverything,
+    CorrectionsIgnored,
     EntersAtTheHead,
     EntersAtTheBeginning,
     DetachIgnored,
@@ -46,6 +49,8 @@ const LIES: &[(Lie, &str)] = &[
     (Lie::EndsIgnored, "a_join_is_the_first_entry_and_a_leave_the_last"),
     (Lie::BeginsIgnored, "many_may_begin_with_one_entry"),
     (Lie::EndsBeforeEnterForgotten, "nothing_past_an_end_between_attach_and_enter_is_delivered"),
+    (Lie::HeadsOfEverything, "what_is_delivered_is_told"),
+    (Lie::CorrectionsIgnored, "delivery_is_corrected"),
     (Lie::EntersAtTheHead, "entries_between_attach_and_enter_are_not_missed"),
     (Lie::EntersAtTheBeginning, "delivery_begins_above_the_position_entered"),
     (Lie::DetachIgnored, "a_detached_connection_gets_nothing"),
@@ -186,6 +191,25 @@ impl PresenceHub for Lying {
         }
         if !publication.entries.is_empty() {
             self.honest.publish(publication);
+        }
+    }
+
+    fn head(&self, conversation: ConversationId) -> Option<Seq> {
+        let known = self.memory().heads.get(&conversation).copied();
+        if self.tells(Lie::HeadsOfEverything) { known } else { self.honest.head(conversation) }
+    }
+
+    fn heads(&self) -> Vec<(ConversationId, Seq)> {
+        self.honest.heads()
+    }
+
+    fn deliveries(&self, user: UserId) -> Vec<(ConversationId, bool)> {
+        self.honest.deliveries(user)
+    }
+
+    fn correct(&self, user: UserId, conversation: ConversationId, delivery: Option<Delivery>) {
+        if !self.tells(Lie::CorrectionsIgnored) {
+            self.honest.correct(user, conversation, delivery);
         }
     }
 

@@ -22,6 +22,7 @@ use chat_testkit::{Harness, room_store, suite};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lie {
     AHole,
+    HeadsLagBehind,
     DuplicateAccepted,
     DuplicateForgottenFarBack,
     DuplicateAnswersTheDraft,
@@ -61,6 +62,7 @@ enum Lie {
 /// Each lie with a case that must find it out.
 const LIES: &[(Lie, &str)] = &[
     (Lie::AHole, "entries_are_numbered_from_one_without_holes"),
+    (Lie::HeadsLagBehind, "heads_are_those_of_the_logs"),
     (Lie::DuplicateAccepted, "a_repeated_draft_is_a_duplicate"),
     (Lie::DuplicateForgottenFarBack, "a_duplicate_is_recognised_far_back"),
     (Lie::DuplicateAnswersTheDraft, "a_duplicate_answers_what_is_stored"),
@@ -229,6 +231,17 @@ impl RoomStore for Lying {
             }
         }
         Ok(found.map(|found| self.distort(found)))
+    }
+
+    async fn heads(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Head)>, StoreError> {
+        let mut heads = self.honest.heads(conversations).await?;
+        if self.tells(Lie::HeadsLagBehind) {
+            heads.iter_mut().for_each(|(_, head)| *head = Head { seq: head.seq.previous(), ..*head });
+        }
+        Ok(heads)
     }
 
     async fn append(

@@ -155,6 +155,13 @@ impl Channel {
         lock(&self.state).remove(cursor);
     }
 
+    /// Ends delivery to `cursor` at once, and what it has not given out yet stays with it.
+    pub(super) fn cut(&self, cursor: &Cursor) {
+        let mut state = lock(&self.state);
+        cursor.until.store(cursor.after.load(Ordering::Relaxed), Ordering::Relaxed);
+        state.remove(cursor);
+    }
+
     /// The newest entry that is known here.
     pub(super) fn head(&self) -> Seq {
         lock(&self.state).ring.head()

@@ -10,12 +10,13 @@ use super::presence::PresenceBook;
 use super::registry::Registry;
 use super::ring::RingBudget;
 use super::{ConnectionId, DisconnectReason, Frame};
-use crate::domain::{Draft, Status};
+use crate::domain::{Draft, Seq, Status};
 use crate::error::HubError;
 use crate::id::{ConversationId, SessionId, UserId};
 use crate::limits::{Limits, hard};
 use crate::port::{
-    Connection, EphemeralTarget, Forwarded, HubListener, Membership, PresenceHub, Publication, Subscription,
+    Connection, Delivery, EphemeralTarget, Forwarded, HubListener, Membership, PresenceHub, Publication,
+    Subscription,
 };
 use crate::time::Timestamp;
 
@@ -94,6 +95,24 @@ impl PresenceHub for LocalHub {
         } else {
             self.write().publish_changes(&publication, &mut wakers);
         }
+        wake(wakers);
+    }
+
+    fn head(&self, conversation: ConversationId) -> Option<Seq> {
+        self.read().channel(conversation).map(|channel| channel.head())
+    }
+
+    fn heads(&self) -> Vec<(ConversationId, Seq)> {
+        self.read().heads()
+    }
+
+    fn deliveries(&self, user: UserId) -> Vec<(ConversationId, bool)> {
+        self.read().deliveries(user)
+    }
+
+    fn correct(&self, user: UserId, conversation: ConversationId, delivery: Option<Delivery>) {
+        let mut wakers = Vec::new();
+        self.write().correct(user, conversation, delivery, &mut wakers);
         wake(wakers);
     }
 

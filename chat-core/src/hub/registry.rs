@@ -17,7 +17,7 @@ use super::ring::RingBudget;
 use super::{ConnectionId, Outbox, lock};
 use crate::domain::{Presence, Seq, Status};
 use crate::id::{ConversationId, SessionId, UserId};
-use crate::port::{Connection, LiveEntry, Membership, Publication, Subscription};
+use crate::port::{Connection, Delivery, LiveEntry, Membership, Publication, Subscription};
 use crate::time::Timestamp;
 
 /// How long the end of a membership is remembered, against an `enter` that was read before it: longer than
@@ -253,6 +253,58 @@ impl Registry {
         if !ids.is_empty() {
             let end = self.ended.entry((user, conversation)).or_insert((entry.entry.seq, Instant::now()));
             end.0 = end.0.max(entry.entry.seq);
+        }
+        self.drop_empty_channel(conversation);
+    }
+
+    /// The conversations that somebody is subscribed to, and the head of each.
+    pub(super) fn heads(&self) -> Vec<(ConversationId, Seq)> {
+        self.channels.iter().map(|(conversation, channel)| (*conversation, channel.head())).collect()
+    }
+
+    /// What a user's connections are subscribed to, and whether all that have entered are.
+    pub(super) fn deliveries(&self, user: UserId) -> Vec<(ConversationId, bool)> {
+        let mut entered = 0;
+        let mut subscribed: HashMap<ConversationId, usize> = HashMap::new();
+        for id in self.users.get(&user).map_or(&[][..], |user| &user.connections) {
+            let Some(attached) = self.connections.get(id) else { continue };
+            let has_entered = !self.attaching.contains_key(id);
+            entered += usize::from(has_entered);
+            for conversation in attached.cursors.keys() {
+                *subscribed.entry(*conversation).or_default() += usize::from(has_entered);
+            }
+        }
+        subscribed.into_iter().map(|(conversation, count)| (conversation, count == entered)).collect()
+    }
+
+    /// Subscribes the user's connections that have entered and are not subscribed, or (`None`) cuts all off.
+    pub(super) fn correct(
+        &mut self,
+        user: UserId,
+        conversation: ConversationId,
+        delivery: Option<Delivery>,
+        wakers: &mut Vec<Waker>,
+    ) {
+        let ids = self.users.get(&user).map_or_else(Vec::new, |user| user.connections.clone());
+        for id in ids {
+            let Some(attached) = self.connections.get_mut(&id) else { continue };
+            match delivery {
+                None => {
+                    if let Some(cursor) = attached.cursors.remove(&conversation) {
+                        cursor.channel().cut(&cursor);
+                    }
+                }
+                // Who is about to enter has read where the user stands.
+                Some(_) if self.attaching.contains_key(&id) => {}
+                Some(_) if attached.cursors.contains_key(&conversation) => {}
+                Some(Delivery { after, head, member_count }) => {
+                    let channel = self.channels.entry(conversation).or_insert_with(|| {
+                        Arc::new(Channel::new(conversation, head, member_count, Arc::clone(&self.budget)))
+                    });
+                    let cursor = channel.subscribe(user, &attached.outbox, after, wakers);
+                    attached.cursors.insert(conversation, cursor);
+                }
+            }
         }
         self.drop_empty_channel(conversation);
     }

@@ -267,6 +267,15 @@ impl RoomStore for MemoryStore {
         Ok(self.lock().rooms.logs.get(&conversation).map(|log| log.conversation.clone()))
     }
 
+    async fn heads(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Head)>, StoreError> {
+        let state = self.lock();
+        let logs = conversations.into_iter().filter_map(|id| state.rooms.logs.get(&id));
+        Ok(logs.map(|log| (log.conversation.id, log.conversation.head)).collect())
+    }
+
     async fn append(
         &self,
         conversation: ConversationId,

@@ -40,6 +40,17 @@ pub struct Subscription {
     pub member_count: u32,
 }
 
+/// What live delivery of a conversation to one of its members should be, as the log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// Entries above this one are delivered to connections that did not get the conversation so far.
+    pub after: Seq,
+    /// The last entry of the log that was published here.
+    pub head: Seq,
+    /// Joined members.
+    pub member_count: u32,
+}
+
 /// What an entry does to live delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Membership {
@@ -157,6 +168,21 @@ pub trait PresenceHub: fmt::Debug + Send + Sync + 'static {
     /// Delivers entries to the members that are connected, in order: entries at or below what was
     /// published before are ignored.
     fn publish(&self, publication: Publication);
+
+    /// The last entry that was published here of a conversation that is delivered to somebody; `None` if it is
+    /// delivered to nobody.
+    fn head(&self, conversation: ConversationId) -> Option<Seq>;
+
+    /// Every conversation that is delivered to somebody here, with its [`head`](Self::head).
+    fn heads(&self) -> Vec<(ConversationId, Seq)>;
+
+    /// The conversations that are delivered to a user's connections, and whether to all of those that have entered.
+    fn deliveries(&self, user: UserId) -> Vec<(ConversationId, bool)>;
+
+    /// Makes live delivery of a conversation to a user what the log says it should be: it begins for the
+    /// connections that have entered and lack it, or (`None`) ends at once for all. Never called beside
+    /// [`publish`](Self::publish) of the same conversation.
+    fn correct(&self, user: UserId, conversation: ConversationId, delivery: Option<Delivery>);
 
     /// Delivers a frame that may be lost.
     fn signal(&self, target: EphemeralTarget, frame: Frame);

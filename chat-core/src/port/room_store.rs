@@ -229,6 +229,14 @@ pub trait RoomStore: fmt::Debug + Send + Sync + 'static {
     /// and the conversation reflect every entry up to `head`.
     async fn conversation(&self, conversation: ConversationId) -> Result<Option<Conversation>, StoreError>;
 
+    /// How far each of these logs has come, in no order; unknown ones are left out. For comparing many at
+    /// once: whoever finds one ahead reads the [`conversation`](Self::conversation). Up to
+    /// [`hard::HEADS`](crate::limits::hard::HEADS) ids.
+    async fn heads(
+        &self,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Head)>, StoreError>;
+
     /// Writes drafts behind `expected`, in their order, numbered without a hole.
     ///
     /// **Contract**: when it answers `Done` the entries are durable for ever, and members and conversation

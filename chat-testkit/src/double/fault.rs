@@ -16,6 +16,7 @@ use chat_core::port::{
 };
 use chat_core::time::Timestamp;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 /// What happens to one call.
 #[derive(Debug, Clone)]
@@ -32,6 +33,11 @@ pub enum Fault {
     Corrupt,
     /// It waits at the gate and happens afterwards; never, if the caller gives up.
     HeldBefore(Gate),
+    /// It waits at the gate and happens afterwards, also when the caller has given up: like what a stalled disk
+    /// or server does late. Of room stores only.
+    Late(Gate),
+    /// It answers `Timeout` at once and happens when the gate opens. Of room stores only.
+    Unfinished(Gate),
     /// It happens and waits at the gate before it answers.
     HeldAfter(Gate),
     /// It does not happen: it panics.
@@ -84,6 +90,8 @@ impl Gate {
 pub struct Faults {
     methods: &'static [&'static str],
     scripts: Arc<Mutex<HashMap<&'static str, Script>>>,
+    /// Calls that go on without their callers.
+    late: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -97,7 +105,7 @@ struct Script {
 
 impl Faults {
     fn of(methods: &'static [&'static str]) -> Self {
-        Self { methods, scripts: Arc::default() }
+        Self { methods, scripts: Arc::default(), late: TaskTracker::new() }
     }
 
     /// What happens to the next calls of `method`, one after the other, behind what was planned before.
@@ -151,15 +159,46 @@ impl Faults {
         self.scripts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn fault(&self, method: &'static str) -> Fault {
+        self.edit(method, |script| {
+            script.calls += 1;
+            script.next.pop_front().unwrap_or_else(|| script.then.clone())
+        })
+    }
+
+    /// A call that can go on without its caller.
+    async fn around_owned<T: Send + 'static>(
+        &self,
+        method: &'static str,
+        call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (gate, is_waited_for) = match self.fault(method) {
+            Fault::Late(gate) => (gate, true),
+            Fault::Unfinished(gate) => (gate, false),
+            fault => return Self::apply(fault, call).await,
+        };
+        let late = self.late.spawn(async move {
+            gate.passed().await;
+            call.await
+        });
+        if is_waited_for {
+            return late.await.unwrap_or_else(|lost| Err(StoreError::timeout(lost)));
+        }
+        Err(StoreError::timeout("planned by the test"))
+    }
+
     async fn around<T>(
         &self,
         method: &'static str,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let fault = self.edit(method, |script| {
-            script.calls += 1;
-            script.next.pop_front().unwrap_or_else(|| script.then.clone())
-        });
+        Self::apply(self.fault(method), call).await
+    }
+
+    async fn apply<T>(
+        fault: Fault,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
         match fault {
             Fault::None => call.await,
             Fault::Unavailable => Err(StoreError::unavailable("planned by the test")),
@@ -178,6 +217,7 @@ impl Faults {
                 gate.passed().await;
                 answer
             }
+            Fault::Late(_) | Fault::Unfinished(_) => panic!("only calls of room stores go on by themselves"),
             Fault::PanicBefore => panic!("planned by the test"),
             Fault::PanicAfter => {
                 call.await?;
@@ -189,9 +229,17 @@ impl Faults {
 
 /// Defines a decorator of a port whose methods are all async and answer `Result<_, StoreError>`.
 macro_rules! faulty {
+    (@around $self:ident $method:ident($($argument:ident),*)) => {
+        $self.faults.around(stringify!($method), $self.inner.$method($($argument),*)).await
+    };
+    (@around_owned $self:ident $method:ident($($argument:ident),*)) => {{
+        let inner = Arc::clone(&$self.inner);
+        let call = async move { inner.$method($($argument),*).await };
+        $self.faults.around_owned(stringify!($method), call).await
+    }};
     (
         $(#[$doc:meta])*
-        $name:ident decorates $port:ident;
+        $name:ident decorates $port:ident by $around:ident;
         $(fn $method:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
     ) => {
         $(#[$doc])*
@@ -219,7 +267,7 @@ macro_rules! faulty {
         impl $port for $name {
             $(
                 async fn $method(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
-                    self.faults.around(stringify!($method), self.inner.$method($($argument),*)).await
+                    faulty!(@$around self $method($($argument),*))
                 }
             )*
         }
@@ -228,10 +276,11 @@ macro_rules! faulty {
 
 faulty! {
     /// A [`RoomStore`] that fails as its [`Faults`] say.
-    FaultyRoomStore decorates RoomStore;
+    FaultyRoomStore decorates RoomStore by around_owned;
     fn epoch() -> String;
     fn create(new: NewConversation) -> Creation;
     fn conversation(conversation: ConversationId) -> Option<Conversation>;
+    fn heads(conversations: Vec<ConversationId>) -> Vec<(ConversationId, Head)>;
     fn append(conversation: ConversationId, expected: Head, drafts: Vec<Draft>) -> Append;
     fn entry(conversation: ConversationId, id: EntryId) -> Option<Entry>;
     fn entries(conversation: ConversationId, range: EntryRange) -> EntryPage;
@@ -249,7 +298,7 @@ faulty! {
 
 faulty! {
     /// An [`AccountStore`] that fails as its [`Faults`] say.
-    FaultyAccountStore decorates AccountStore;
+    FaultyAccountStore decorates AccountStore by around;
     fn create_account(account: NewAccount) -> AccountCreation;
     fn account(user: UserId) -> Option<Account>;
     fn account_by_name(name: &UsernameKeys) -> Option<Account>;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use chat_core::port::Membership;
+use chat_core::port::{Delivery, Membership};
 use tokio::task::JoinSet;
 
 use super::Hub;
-use super::device::{Device, begin, end, publish, say, texts};
+use super::device::{Device, MEMBERS, begin, end, publish, say, seq, texts};
 use crate::random;
 
 /// `publish`: delivery begins with the entry that says so, and ends after the one that says so.
@@ -158,4 +158,56 @@ pub(super) async fn entering_while_entries_are_published_misses_none(hub: Hub) {
     }
     readers.join_all().await;
     publisher.join().expect("the publisher does not panic");
+}
+
+/// `head`, `heads`, `deliveries`: only of what somebody gets, and as far as it was published.
+pub(super) async fn what_is_delivered_is_told(hub: Hub) {
+    let [alice, bob] = random::users();
+    let [room, other] = [random::conversation(), random::conversation()];
+    assert_eq!((hub.head(room), hub.heads(), hub.deliveries(alice)), (None, vec![], vec![]));
+    let device = Device::join(hub.port(), alice, room, 3);
+    assert_eq!(hub.head(room), Some(seq(3)));
+    say(&*hub, room, 4..=5);
+    say(&*hub, other, [1]);
+    assert_eq!((hub.head(room), hub.head(other)), (Some(seq(5)), None));
+    assert_eq!(hub.heads(), [(room, seq(5))]);
+    assert_eq!((hub.deliveries(alice), hub.deliveries(bob)), (vec![(room, true)], vec![]));
+    let second = Device::attach(hub.port(), alice);
+    assert_eq!(hub.deliveries(alice), [(room, true)], "the second has not entered");
+    second.enter(other, 1);
+    let mut deliveries = hub.deliveries(alice);
+    deliveries.sort_unstable();
+    let mut expected = [(room, false), (other, false)];
+    expected.sort_unstable();
+    assert_eq!(deliveries, expected);
+    device.detach();
+    assert_eq!((hub.head(room), hub.deliveries(alice)), (None, vec![(other, true)]));
+}
+
+/// `correct`: begins where delivery lacks, and ends it at once.
+pub(super) async fn delivery_is_corrected(hub: Hub) {
+    let [alice, bob] = random::users();
+    let room = random::conversation();
+    let [first, second] = [(); 2].map(|()| Device::join(hub.port(), alice, random::conversation(), 0));
+    first.enter(room, 4);
+    let delivery = Some(Delivery { after: seq(2), head: seq(4), member_count: MEMBERS });
+    hub.correct(alice, room, delivery);
+    hub.correct(bob, room, delivery);
+    assert_eq!(hub.deliveries(bob), [], "nobody is connected");
+    say(&*hub, room, [5]);
+    first.expect(&texts(room, [5])).await;
+    second.expect(&texts(room, 3..=5)).await;
+    // What is published and not taken yet is not delivered either.
+    say(&*hub, room, [6]);
+    hub.correct(alice, room, None);
+    say(&*hub, room, [7]);
+    first.expect_nothing();
+    second.expect_nothing();
+    assert_eq!(hub.head(room), None);
+    // It can begin again, also where there is no conversation yet.
+    let delivery = Some(Delivery { after: seq(7), head: seq(8), member_count: MEMBERS });
+    hub.correct(alice, room, delivery);
+    say(&*hub, room, [9]);
+    first.expect(&texts(room, 8..=9)).await;
+    second.expect(&texts(room, 8..=9)).await;
 }

@@ -55,6 +55,8 @@ crate::suite::suite! {
         a_membership_that_began_between_attach_and_enter_begins_once,
         entering_without_being_attached_does_nothing,
         entering_while_entries_are_published_misses_none,
+        what_is_delivered_is_told,
+        delivery_is_corrected,
     }
     presence {
         a_connected_user_is_online,

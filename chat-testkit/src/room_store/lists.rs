@@ -383,3 +383,22 @@ pub(super) async fn sharing_needs_both_joined_in_one_conversation(store: Store) 
     let many: Vec<UserId> = (0..99).map(|_| random::user()).chain([peer]).collect();
     assert_eq!(sharing(me, &many).await, [peer], "up to a hundred");
 }
+
+/// `heads`: of every conversation that was asked for and exists, in any order.
+pub(super) async fn heads_are_those_of_the_logs(store: Store) {
+    let [owner, peer] = random::users();
+    let mut room = Log::public(store.port(), owner).await;
+    let chat = Log::create(store.port(), private_chat(owner, peer)).await;
+    let _other = Log::public(store.port(), owner).await;
+    assert_eq!(store.heads(Vec::new()).await.expect("heads"), []);
+    for texts in [1, 3] {
+        room.append_new(messages(owner, texts)).await;
+        let mut expected =
+            [(room.id, room.conversation().await.head), (chat.id, chat.conversation().await.head)];
+        let asked = vec![room.id, random::conversation(), chat.id];
+        let mut heads = store.heads(asked).await.expect("heads");
+        heads.sort_unstable_by_key(|(id, _)| *id);
+        expected.sort_unstable_by_key(|(id, _)| *id);
+        assert_eq!(heads, expected);
+    }
+}

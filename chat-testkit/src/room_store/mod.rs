@@ -107,6 +107,7 @@ crate::suite::suite! {
         a_search_takes_its_text_literally,
         discovery_is_paged_in_order,
         closed_rooms_are_hidden,
+        heads_are_those_of_the_logs,
         all_conversations_are_paged_in_order,
         all_conversations_are_whole,
         sharing_needs_both_joined_in_one_conversation,
