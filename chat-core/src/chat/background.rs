@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
+use super::reconcile;
 use crate::domain::Status;
 use crate::id::{SessionId, UserId};
 use crate::time::Timestamp;
@@ -30,6 +31,9 @@ pub(super) fn start(engine: &Arc<Engine>) {
         settle_presence(engine).boxed()
     });
     every(engine, CONNECTIONS_EVERY, |engine| tick_connections(engine).boxed());
+    every(engine, reconcile::DOUBTFUL_EVERY, |engine| reconcile::compare_doubtful(engine).boxed());
+    every(engine, reconcile::HEADS_EVERY, |engine| reconcile::compare_heads(engine).boxed());
+    engine.background.spawn(reconcile::keep_memberships(Arc::downgrade(engine)));
     every(engine, CLEANUP_EVERY, |engine| clean_up(engine).boxed());
     every(engine, USED_SESSIONS_EVERY, |engine| record_used_sessions(engine).boxed());
     every(engine, LAST_SEEN_EVERY, |engine| record_connected(engine).boxed());
@@ -66,7 +70,7 @@ fn every(engine: &Arc<Engine>, period: Duration, work: fn(Arc<Engine>) -> BoxFut
 }
 
 /// What an application brings may panic: then this round is over, and the next one comes.
-async fn survives<T>(work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn survives<T>(work: impl Future<Output = T>) -> Option<T> {
     let outcome = AssertUnwindSafe(work).catch_unwind().await;
     outcome.inspect_err(|_panic| tracing::error!("background work panicked")).ok()
 }

@@ -20,7 +20,7 @@ use super::places::RoomPlaces;
 use super::rate::RateLimit;
 use super::scope::ConversationScope;
 use super::sequencer::Sequencer;
-use crate::domain::{Conversation, Entry, Message, Profile};
+use crate::domain::{Conversation, Entry, Message, Profile, Seq};
 use crate::error::{AuthError, Source, StoreError};
 use crate::hub::{ConnectionId, DisconnectReason};
 use crate::id::{ConversationId, SessionId, UserId};
@@ -225,6 +225,11 @@ impl Engine {
         sequencers.entry(conversation).or_insert_with(|| Arc::new(Sequencer::new(conversation))).clone()
     }
 
+    /// The sequencer of a conversation, if it is in memory.
+    pub(crate) fn known_sequencer(&self, conversation: ConversationId) -> Option<Arc<Sequencer>> {
+        self.lock_sequencers().get(&conversation).cloned()
+    }
+
     /// All sequencers in memory.
     pub(crate) fn sequencers(&self) -> Vec<Arc<Sequencer>> {
         self.lock_sequencers().values().cloned().collect()
@@ -357,14 +362,14 @@ struct Listener(Weak<Engine>);
 impl HubListener for Listener {
     fn hint(&self, conversation: ConversationId, _entries: Vec<Entry>) {
         if let Some(engine) = self.0.upgrade() {
-            engine.sequencer(conversation).catch_up(&engine);
+            engine.sequencer(conversation).catch_up(&engine, Seq::MAX);
         }
     }
 
     fn hints_lost(&self) {
         if let Some(engine) = self.0.upgrade() {
             for sequencer in engine.sequencers() {
-                sequencer.catch_up(&engine);
+                sequencer.catch_up(&engine, Seq::MAX);
             }
         }
     }

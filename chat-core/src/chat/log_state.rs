@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::domain::{Conversation, ConversationKind, Entry, EntryBody, Event, Head, Member, Role};
+use crate::domain::{Conversation, ConversationKind, Entry, EntryBody, Event, Head, Member, Role, Seq};
 use crate::id::UserId;
 
 /// Rows that are kept; when there are more, they are forgotten and asked for again.
@@ -29,8 +29,8 @@ impl RowsVersion {
 pub(crate) enum Learned {
     /// Where its user stands, unless that changed meanwhile.
     Row,
-    /// That the log has come further than is applied here.
-    Ahead,
+    /// That the log has come further than is applied here, to this entry at least.
+    Ahead(Seq),
 }
 
 #[derive(Debug)]
@@ -82,8 +82,8 @@ impl LogState {
     /// Remembers a row that was read from the store since `version`, unless it would be wrong here: an
     /// event was applied since, or the row shows an entry that is not applied yet.
     pub(crate) fn remember(&mut self, user: UserId, row: Option<Member>, version: RowsVersion) -> Learned {
-        if row.as_ref().is_some_and(|member| member.since_seq > self.head().seq) {
-            return Learned::Ahead;
+        if let Some(member) = row.as_ref().filter(|member| member.since_seq > self.head().seq) {
+            return Learned::Ahead(member.since_seq);
         }
         if self.rows_version == version {
             if self.rows.len() >= KNOWN_ROWS {

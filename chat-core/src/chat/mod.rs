@@ -17,6 +17,7 @@ mod operation;
 mod permission;
 mod places;
 mod rate;
+mod reconcile;
 mod scope;
 mod sequencer;
 mod user;

@@ -13,6 +13,7 @@ mod double;
 mod failures;
 mod hooks;
 mod input;
+mod late_writes;
 mod matrix;
 mod ownership;
 mod panics;

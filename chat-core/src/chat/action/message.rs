@@ -167,7 +167,8 @@ impl User {
         let engine = self.engine();
         let scope = engine.authorise(ConversationAction::MarkRead, self.id(), named).await?;
         let seq = seq.min(scope.readable_upto());
-        let marked = engine.read(engine.rooms.mark_read(scope.id(), self.id(), seq)).await?;
+        let marked = engine.write(engine.rooms.mark_read(scope.id(), self.id(), seq)).await;
+        let marked = marked.map_err(|error| ActionError::from(&error))?;
         let position = marked.ok_or_else(ActionError::forbidden)?;
         if position == seq {
             let conversation = EntryContext::of(scope.conversation()).key(scope.id());

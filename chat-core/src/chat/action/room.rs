@@ -192,6 +192,8 @@ impl User {
         let mut found = engine.read(engine.rooms.my_conversations(self.id(), page)).await?;
         let has_more = found.len() > limit as usize;
         found.truncate(limit as usize);
+        let joined = found.iter().filter(|mine| mine.member.is_joined());
+        engine.reach(joined.map(|mine| (mine.conversation.id, mine.conversation.head.seq))).await?;
         Ok((found, has_more))
     }
 

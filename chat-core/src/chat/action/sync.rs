@@ -96,6 +96,7 @@ impl User {
             return Ok(at_head(standing, SyncState::Ok));
         }
         let engine = self.engine();
+        engine.reach([(standing.conversation.id, standing.conversation.head.seq)]).await?;
         let named = ConversationRef::Any(standing.conversation.id);
         let scope = match engine.authorise(ConversationAction::Read, self.id(), named).await {
             Ok(scope) => scope,

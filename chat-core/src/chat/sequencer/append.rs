@@ -3,28 +3,24 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::time::timeout;
 
 use super::publish::publish;
-use super::{Batch, CreationReply, Outcome, Sequencer, Submission};
+use super::{Batch, CreationReply, Outcome, RESYNC_WAITS, Sequencer, Submission};
 use crate::chat::engine::Engine;
 use crate::chat::log_state::{Learned, LogState};
 use crate::chat::operation::{Operation, decide};
-use crate::domain::{Conversation, Draft, Entry, EntryBody, Event, Head};
+use crate::domain::{Conversation, Draft, Entry, EntryBody, Event, Head, Seq};
 use crate::error::{Retry, StoreError};
 use crate::id::UserId;
 use crate::limits::hard;
-use crate::port::{Append, Appended, Creation, EntryRange, NewConversation};
+use crate::port::{Append, Appended, Creation, Delivery, EntryRange, NewConversation};
 use crate::protocol::ActionError;
 
 /// How often a batch is decided again after another node was faster.
 const CONFLICT_ATTEMPTS: u32 = 8;
-/// How long to wait before the log is read again after an unknown outcome; doubles up to the second.
-const RESYNC_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
 /// A submission that may become an entry.
 struct Candidate {
     submission: Submission,
@@ -39,8 +35,8 @@ impl Sequencer {
         if batch.is_empty() {
             return;
         }
-        let is_loaded = self.lock_state().is_some();
-        if !is_loaded || batch.must_catch_up {
+        let applied = self.applied_head().map(|head| head.seq);
+        if applied.is_none() || applied < batch.reach {
             match self.read_on(engine).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -52,6 +48,9 @@ impl Sequencer {
         }
         for reader in batch.readers.drain(..) {
             drop(reader.send(Ok(())));
+        }
+        for (user, reader) in batch.corrections.drain(..) {
+            drop(reader.send(self.correct_delivery(engine, user).await));
         }
         let mut submissions = batch.submissions;
         for _ in 0..CONFLICT_ATTEMPTS {
@@ -81,37 +80,71 @@ impl Sequencer {
         };
         // Should the outcome be unknown, the log is read on from nothing.
         *self.lock_state() = Some(LogState::new(nothing_yet(&new)));
-        *self.lock_unresolved() = vec![first.id];
+        self.lock_doubt().begin(std::iter::once(first.id));
+        let mut reply = Some(reply);
         // Whoever asked may have left: answers may be lost.
-        match engine.write(engine.rooms.create(new)).await {
+        let mut answer = |created: Result<Arc<Conversation>, ActionError>| {
+            reply.take().map(|reply| reply.send(created));
+        };
+        let call = engine.rooms.create(new);
+        let created = self.until_known(engine, call, |error| answer(Err(ActionError::from(error)))).await;
+        match created {
             Ok(Creation::New(conversation)) => {
                 let first = Arc::new(first.at(conversation.id, Head::default()));
-                self.lock_unresolved().clear();
+                self.lock_doubt().end(&[first.id]);
                 let state = LogState::new(conversation);
                 let conversation = state.conversation().clone();
                 *self.lock_state() = Some(state);
                 publish(engine, &conversation, std::slice::from_ref(&first), true);
-                drop(reply.send(Ok(conversation.clone())));
+                answer(Ok(conversation.clone()));
                 engine.observe(&conversation, &[first]);
             }
+            Ok(Creation::Existing(conversation)) if conversation.id == self.conversation => {
+                // An attempt before this one has made it.
+                self.resync(engine).await;
+                answer(Ok(Arc::new(conversation)));
+            }
             Ok(Creation::Existing(conversation)) => {
-                let is_this = conversation.id == self.conversation;
-                drop(reply.send(Ok(Arc::new(conversation))));
-                if is_this { self.resync(engine).await } else { self.give_up(engine) }
+                self.lock_doubt().end(&[first.id]);
+                self.give_up(engine);
+                answer(engine.deliver_existing(&conversation).await.map(|()| Arc::new(conversation)));
             }
             Err(error) => {
                 tracing::warn!(error = %error, "cannot create a conversation");
-                drop(reply.send(Err(ActionError::from(&error))));
-                if error.retry() == Retry::Safe { self.give_up(engine) } else { self.resync(engine).await }
+                answer(Err(ActionError::from(&error)));
+                if error.retry() == Retry::Safe {
+                    self.lock_doubt().end(&[first.id]);
+                    self.give_up(engine);
+                } else {
+                    self.lock_doubt().stay();
+                    self.resync(engine).await;
+                }
             }
         }
     }
 
-    /// There is no such conversation.
+    /// There is no such conversation; unless its creation is in doubt, it is forgotten.
     fn give_up(&self, engine: &Engine) {
-        *self.lock_state() = None;
-        self.lock_unresolved().clear();
-        engine.forget(self.conversation);
+        if !self.is_in_doubt() {
+            *self.lock_state() = None;
+            engine.forget(self.conversation);
+        }
+    }
+
+    /// Makes live delivery to a user what the log says, as it is applied here.
+    async fn correct_delivery(&self, engine: &Arc<Engine>, user: UserId) -> Result<(), ActionError> {
+        self.ensure_known(engine, [Some(user), None]).await?;
+        let delivery = {
+            let state = self.lock_state();
+            let state = state.as_ref().ok_or_else(ActionError::unavailable)?;
+            state.member(user).filter(|member| member.is_joined()).map(|member| Delivery {
+                after: member.since_seq.previous(),
+                head: state.head().seq,
+                member_count: state.conversation().member_count,
+            })
+        };
+        engine.hub.correct(user, self.conversation, delivery);
+        Ok(())
     }
 
     /// Answers what is refused or changes nothing; returns what is to be appended.
@@ -162,7 +195,11 @@ impl Sequencer {
     }
 
     /// Makes sure that the rows of these users are known, and stay known while they decide.
-    async fn ensure_known(&self, engine: &Engine, users: [Option<UserId>; 2]) -> Result<(), ActionError> {
+    async fn ensure_known(
+        &self,
+        engine: &Arc<Engine>,
+        users: [Option<UserId>; 2],
+    ) -> Result<(), ActionError> {
         loop {
             let (unknown, version) = match self.lock_state().as_mut() {
                 Some(state) => {
@@ -173,7 +210,7 @@ impl Sequencer {
                 None => return Err(ActionError::unavailable()),
             };
             let Some(user) = unknown else { return Ok(()) };
-            if self.learn(engine, user, version).await? == Learned::Ahead {
+            if let Learned::Ahead(_) = self.learn(engine, user, version).await? {
                 self.read_on(engine).await.map_err(|error| ActionError::from(&error))?;
             }
         }
@@ -197,23 +234,42 @@ impl Sequencer {
     }
 
     /// Appends in one call. Returns what must be decided again because the log had moved on.
-    async fn append(&self, engine: &Arc<Engine>, head: Head, candidates: Vec<Candidate>) -> Vec<Submission> {
+    async fn append(
+        &self,
+        engine: &Arc<Engine>,
+        head: Head,
+        mut candidates: Vec<Candidate>,
+    ) -> Vec<Submission> {
         let drafts = candidates.iter().map(|candidate| candidate.draft.clone()).collect();
-        *self.lock_unresolved() = candidates.iter().map(|candidate| candidate.draft.id).collect();
+        let ids: Vec<_> = candidates.iter().map(|candidate| candidate.draft.id).collect();
+        self.lock_doubt().begin(ids.iter().copied());
         metrics::histogram!("chat_append_batch_entries").record(candidates.len() as f64);
-        match engine.write(engine.rooms.append(self.conversation, head, drafts)).await {
+        let call = engine.rooms.append(self.conversation, head, drafts);
+        let late = |error: &StoreError| {
+            for candidate in &mut candidates {
+                candidate.submission.reply.tell(Err(ActionError::from(error)));
+            }
+        };
+        match self.until_known(engine, call, late).await {
             Ok(Append::Done(outcomes)) => {
-                self.lock_unresolved().clear();
+                self.lock_doubt().end(&ids);
                 self.commit(engine, candidates, outcomes);
                 Vec::new()
             }
-            Ok(Append::Conflict(_)) => self.resolve_conflict(engine, candidates).await,
+            Ok(Append::Conflict(_)) => {
+                let again = self.resolve_conflict(engine, candidates).await;
+                self.lock_doubt().end(&ids);
+                again
+            }
             Err(error) => {
                 tracing::warn!(conversation = %self.conversation, error = %error, "append failed");
                 for candidate in candidates {
                     candidate.submission.reply.send(Err(ActionError::from(&error)));
                 }
-                if error.retry() != Retry::Safe {
+                if error.retry() == Retry::Safe {
+                    self.lock_doubt().end(&ids);
+                } else {
+                    self.lock_doubt().stay();
                     self.resync(engine).await;
                 }
                 Vec::new()
@@ -273,7 +329,9 @@ impl Sequencer {
             return Vec::new();
         }
         let mut again = Vec::new();
-        for candidate in candidates {
+        // Who was told that nobody knows will send again.
+        for candidate in candidates.into_iter().filter(|candidate| !candidate.submission.reply.is_answered())
+        {
             match engine.read(engine.rooms.entry(self.conversation, candidate.draft.id)).await {
                 Ok(Some(entry)) => candidate.submission.reply.send(first_result(&candidate.draft, entry)),
                 Ok(None) => again.push(candidate.submission),
@@ -308,45 +366,58 @@ impl Sequencer {
         }
     }
 
-    /// Loads the conversation at its head; publishes the entries that this node had not applied.
-    /// Answers whether it exists.
-    async fn read_on(&self, engine: &Engine) -> Result<bool, StoreError> {
+    /// Loads the conversation at its head, and publishes what the hub does not have, page by page: the entries
+    /// above those that were applied here or, when nothing was, above the last one that the hub was given.
+    /// Answers whether the conversation exists.
+    async fn read_on(&self, engine: &Arc<Engine>) -> Result<bool, StoreError> {
         let Some(conversation) = engine.read_store(engine.rooms.conversation(self.conversation)).await?
         else {
-            *self.lock_state() = None;
+            if !self.is_in_doubt() {
+                *self.lock_state() = None;
+            }
             return Ok(false);
         };
-        let applied = self.applied_head();
-        let head = conversation.head;
+        let head = conversation.head.seq;
+        let applied = self.applied_head().map(|applied| applied.seq);
+        let mut after = applied.or_else(|| engine.hub.head(self.conversation)).unwrap_or(head);
         let mut missed = Vec::new();
-        let mut after = applied.map_or(head.seq, |applied| applied.seq);
-        while after < head.seq {
-            let range = EntryRange {
-                after,
-                upto: head.seq,
-                limit: hard::RING_ENTRIES as u32,
-                max_bytes: hard::PAGE_BYTES,
-            };
-            let page = engine.read_store(engine.rooms.entries(self.conversation, range)).await?;
-            let contiguous =
-                page.entries.iter().zip(1..).all(|(entry, offset)| entry.seq.get() == after.get() + offset);
-            let Some(last) = page.entries.last().filter(|_| contiguous) else {
-                return Err(StoreError::corrupt(format!(
-                    "the log of {} has a hole after {after}",
-                    self.conversation
-                )));
-            };
-            after = last.seq;
-            missed.extend(page.entries.into_iter().map(Arc::new));
+        while after < head {
+            self.publish_missed(engine, &conversation, &missed);
+            missed = self.entries_after(engine, after, head).await?;
+            after = missed.last().map_or(head, |last| last.seq);
         }
         let state = LogState::new(conversation);
         let conversation = state.conversation().clone();
         *self.lock_state() = Some(state);
-        let unresolved = std::mem::take(&mut *self.lock_unresolved());
-        let ours: Vec<_> = missed.iter().filter(|entry| unresolved.contains(&entry.id)).cloned().collect();
-        publish(engine, &conversation, &missed, !ours.is_empty());
-        engine.observe(&conversation, &ours);
+        self.publish_missed(engine, &conversation, &missed);
         Ok(true)
+    }
+
+    fn publish_missed(&self, engine: &Engine, conversation: &Conversation, missed: &[Arc<Entry>]) {
+        let ours = self.lock_doubt().resolve(missed);
+        publish(engine, conversation, missed, !ours.is_empty());
+        engine.observe(conversation, &ours);
+    }
+
+    /// The next entries of the log, at least one.
+    async fn entries_after(
+        &self,
+        engine: &Engine,
+        after: Seq,
+        upto: Seq,
+    ) -> Result<Vec<Arc<Entry>>, StoreError> {
+        let limit = hard::RING_ENTRIES as u32;
+        let range = EntryRange { after, upto, limit, max_bytes: hard::PAGE_BYTES };
+        let page = engine.read_store(engine.rooms.entries(self.conversation, range)).await?;
+        let contiguous =
+            page.entries.iter().zip(1..).all(|(entry, offset)| entry.seq.get() == after.get() + offset);
+        if page.entries.is_empty() || !contiguous {
+            return Err(StoreError::corrupt(format!(
+                "the log of {} has a hole after {after}",
+                self.conversation
+            )));
+        }
+        Ok(page.entries.into_iter().map(Arc::new).collect())
     }
 }
 

@@ -11,9 +11,13 @@
 //! - *decided on the prefix*: an operation is authorised against exactly the entries
 //!   before its own, and again after every conflict;
 //! - *published in order*: entries reach the hub once each, in order, only when durable;
-//! - *always answered*: every submission gets one answer, in time, also when a store hangs or panics.
+//! - *always answered*: every submission gets one answer, in time, also when a store hangs or panics;
+//! - *nothing durable stays unknown*: a write whose outcome is not known is work that goes on, whatever
+//!   was answered (`doubt.rs`), and what the log turns out to have is published to everybody whom it
+//!   concerns, from the last entry that the hub was given (`read_on` in `append.rs`).
 
 mod append;
+mod doubt;
 mod publish;
 
 use std::collections::VecDeque;
@@ -25,20 +29,24 @@ use futures::FutureExt as _;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::doubt::Doubt;
 use super::engine::Engine;
 use super::log_state::{Learned, LogState, RowsVersion};
 use super::operation::{ConversationRef, Operation};
-use crate::domain::{Conversation, Entry, Head, Member};
+use crate::domain::{Conversation, Entry, Head, Member, Seq};
 use crate::id::{ConversationId, EntryId, UserId};
 use crate::limits::hard;
 use crate::port::NewConversation;
 use crate::protocol::ActionError;
 use crate::time::Timestamp;
 
+/// How long to wait before it is looked again what became of an unknown outcome; doubles up to the second.
+const RESYNC_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
 /// What became of an operation: the entry it made or had made before; `None` if nothing had to change.
 pub(crate) type Outcome = Result<Option<Arc<Entry>>, ActionError>;
 
-/// Where an outcome goes. Answers `internal` if it is dropped without one.
+/// Where an outcome goes, once. Answers `internal` if it is dropped without one.
 pub(crate) struct Reply(Option<Box<dyn FnOnce(Outcome) + Send + Sync>>);
 
 impl Reply {
@@ -52,9 +60,18 @@ impl Reply {
     }
 
     fn send(mut self, outcome: Outcome) {
+        self.tell(outcome);
+    }
+
+    /// Answers, and stays with whoever goes on with the operation.
+    fn tell(&mut self, outcome: Outcome) {
         if let Some(answer) = self.0.take() {
             answer(outcome);
         }
+    }
+
+    fn is_answered(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -86,12 +103,10 @@ enum Work {
     /// Bring the conversation into being; nobody can know its id before.
     Create(NewConversation, CreationReply),
     Submit(Submission),
-    /// Be loaded, then answer.
-    Load(Reader),
-    /// Read on, then answer: the log has come further.
-    ReadOn(Reader),
-    /// Read on: the log is said to have come further.
-    CatchUp,
+    /// Be loaded and have applied the log up to this entry, then answer. [`Seq::MAX`]: whatever it has now.
+    Reach(Seq, Option<Reader>),
+    /// Make live delivery to a user what the log says it is, then answer.
+    Correct(UserId, Reader),
 }
 
 #[derive(Default)]
@@ -105,8 +120,8 @@ pub(crate) struct Sequencer {
     conversation: ConversationId,
     queue: Mutex<Queue>,
     state: Mutex<Option<LogState>>,
-    /// What was handed to the store without a clear answer: if the log turns out to have it, it was made here.
-    unresolved: Mutex<Vec<EntryId>>,
+    /// What was handed to the store without a clear answer.
+    doubt: Mutex<Doubt>,
 }
 
 impl std::fmt::Debug for Sequencer {
@@ -124,7 +139,7 @@ pub(crate) struct Snapshot {
 
 impl Sequencer {
     pub(crate) fn new(conversation: ConversationId) -> Self {
-        Self { conversation, queue: Mutex::default(), state: Mutex::default(), unresolved: Mutex::default() }
+        Self { conversation, queue: Mutex::default(), state: Mutex::default(), doubt: Mutex::default() }
     }
 
     /// Queues an operation. Never waits; a full queue answers `unavailable`.
@@ -147,10 +162,31 @@ impl Sequencer {
         receiver.await.unwrap_or_else(|_| Err(ActionError::internal()))
     }
 
-    /// Reads on, because the log may have come further without this node.
-    pub(crate) fn catch_up(self: &Arc<Self>, engine: &Arc<Engine>) {
+    /// Reads on in its turn if the log is not applied up to `seq`, to which it is said to have come.
+    pub(crate) fn catch_up(self: &Arc<Self>, engine: &Arc<Engine>, seq: Seq) {
         // A full queue is work that will find out itself.
-        drop(self.enqueue(engine, Work::CatchUp));
+        drop(self.enqueue(engine, Work::Reach(seq, None)));
+    }
+
+    /// Waits until the log, which has come to `seq`, is applied up to there.
+    pub(crate) async fn reach(self: &Arc<Self>, engine: &Arc<Engine>, seq: Seq) -> Result<(), ActionError> {
+        if self.applied_head().is_some_and(|applied| applied.seq >= seq) {
+            return Ok(());
+        }
+        self.wait_for(engine, |reader| Work::Reach(seq, Some(reader))).await
+    }
+
+    /// Reads on, and makes live delivery to a user what the log says.
+    pub(crate) async fn correct(
+        self: &Arc<Self>,
+        engine: &Arc<Engine>,
+        user: UserId,
+    ) -> Result<(), ActionError> {
+        self.wait_for(engine, |reader| Work::Correct(user, reader)).await
+    }
+
+    pub(crate) fn conversation_id(&self) -> ConversationId {
+        self.conversation
     }
 
     /// The head that this node has applied, if it has loaded the conversation.
@@ -172,11 +208,11 @@ impl Sequencer {
             match known {
                 Some((conversation, Some(member), _)) => return Ok(Snapshot { conversation, member }),
                 Some((_, None, version)) => {
-                    if self.learn(engine, user, version).await? == Learned::Ahead {
-                        self.wait_for(engine, Work::ReadOn).await?;
+                    if let Learned::Ahead(seq) = self.learn(engine, user, version).await? {
+                        self.reach(engine, seq).await?;
                     }
                 }
-                None => self.wait_for(engine, Work::Load).await?,
+                None => self.reach(engine, Seq::ZERO).await?,
             }
         }
     }
@@ -190,12 +226,15 @@ impl Sequencer {
             if let Some(state) = self.lock_state().as_ref() {
                 return Ok(state.conversation().clone());
             }
-            self.wait_for(engine, Work::Load).await?;
+            self.reach(engine, Seq::ZERO).await?;
         }
     }
 
-    /// Whether nothing is queued and nothing was for `idle`.
+    /// Whether nothing is queued, nothing was for `idle`, and no write is in doubt.
     pub(crate) fn is_idle(&self, idle: Duration) -> bool {
+        if self.is_in_doubt() {
+            return false;
+        }
         let queue = self.lock_queue();
         !queue.is_worked_on
             && queue.waiting.is_empty()
@@ -205,7 +244,7 @@ impl Sequencer {
     async fn wait_for(
         self: &Arc<Self>,
         engine: &Arc<Engine>,
-        work: fn(Reader) -> Work,
+        work: impl FnOnce(Reader) -> Work,
     ) -> Result<(), ActionError> {
         let (sender, receiver) = oneshot::channel();
         if self.enqueue(engine, work(sender)).is_some() {
@@ -248,10 +287,6 @@ impl Sequencer {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_unresolved(&self) -> std::sync::MutexGuard<'_, Vec<EntryId>> {
-        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn lock_state(&self) -> std::sync::MutexGuard<'_, Option<LogState>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,12 +300,14 @@ impl Sequencer {
         while let Some(work) = queue.waiting.pop_front() {
             match work {
                 Work::Create(new, reply) => batch.creations.push((new, reply)),
-                Work::Load(reader) => batch.readers.push(reader),
-                Work::ReadOn(reader) => {
-                    batch.readers.push(reader);
-                    batch.must_catch_up = true;
+                Work::Reach(seq, reader) => {
+                    batch.reach = batch.reach.max(Some(seq));
+                    batch.readers.extend(reader);
                 }
-                Work::CatchUp => batch.must_catch_up = true,
+                Work::Correct(user, reader) => {
+                    batch.reach = Some(Seq::MAX);
+                    batch.corrections.push((user, reader));
+                }
                 Work::Submit(submission) => {
                     bytes += submission.operation.content_bytes();
                     let is_event = !submission.operation.is_message();
@@ -300,9 +337,9 @@ impl Sequencer {
             match work {
                 Work::Create(_, reply) => drop(reply.send(Err(error()))),
                 Work::Submit(submission) => submission.reply.refuse(error()),
-                Work::Load(reader) | Work::ReadOn(reader) => drop(reader.send(Err(error()))),
+                Work::Reach(_, Some(reader)) | Work::Correct(_, reader) => drop(reader.send(Err(error()))),
                 // Whoever refuses tries to read on.
-                Work::CatchUp => {}
+                Work::Reach(_, None) => {}
             }
         }
     }
@@ -313,7 +350,9 @@ struct Batch {
     creations: Vec<(NewConversation, CreationReply)>,
     submissions: Vec<Submission>,
     readers: Vec<Reader>,
-    must_catch_up: bool,
+    corrections: Vec<(UserId, Reader)>,
+    /// Up to where the log must be applied, if anybody says so.
+    reach: Option<Seq>,
 }
 
 impl Batch {
@@ -321,14 +360,16 @@ impl Batch {
         self.creations.is_empty()
             && self.submissions.is_empty()
             && self.readers.is_empty()
-            && !self.must_catch_up
+            && self.corrections.is_empty()
+            && self.reach.is_none()
     }
 
     fn refuse(self, error: &ActionError) {
         for submission in self.submissions {
             submission.reply.refuse(error.clone());
         }
-        for reader in self.readers {
+        let corrections = self.corrections.into_iter().map(|(_, reader)| reader);
+        for reader in self.readers.into_iter().chain(corrections) {
             drop(reader.send(Err(error.clone())));
         }
     }
