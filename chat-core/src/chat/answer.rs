@@ -24,7 +24,7 @@ use crate::protocol::reply::{
     AuthenticateReply, ChatListReply, ChatView, CreateRoomReply, Done, GetRoomReply, HistoryReply,
     JoinRoomReply, LoginReply, MarkReadReply, MemberView, OpenPrivateChatReply, OtherConversation, PongReply,
     PresenceReply, RoomListReply, RoomView, SessionView, SessionsReply, SyncConversation, SyncReply,
-    SyncState, UserReply, UsersReply,
+    UserReply, UsersReply,
 };
 use crate::protocol::request::{
     ChangePassword, ConversationSelector, CreateRoom, GetRoom, History, ListPrivateChats, ListRooms, Login,
@@ -384,16 +384,19 @@ async fn mark_read(call: &Call, user: &User, mark: MarkRead) -> Result<Frame, Ac
 async fn sync(call: &Call, user: &User, request: Sync) -> Result<Frame, ActionError> {
     let cursors: BTreeMap<_, _> = request.cursors.known.into_iter().collect();
     let page = user.sync(&cursors, request.epoch.as_deref()).await?;
-    let gone = SyncConversation { state: SyncState::Gone, head_seq: None, entries: Vec::new(), more: false };
-    let malformed = request.cursors.malformed.into_iter().map(|id| (id, gone.clone()));
+    let malformed = request.cursors.malformed.into_iter().map(|id| (id, SyncConversation::gone()));
     let known = page.conversations.into_iter().map(|(id, synced)| {
         let frames = synced
             .context
             .into_iter()
             .flat_map(|context| synced.entries.iter().map(move |entry| entry_push(entry, context)));
-        let entries = frames.collect();
-        let conversation =
-            SyncConversation { state: synced.state, head_seq: synced.head, entries, more: synced.more };
+        let conversation = SyncConversation {
+            state: synced.state,
+            head_seq: synced.head,
+            since_seq: synced.since,
+            entries: frames.collect(),
+            more: synced.more,
+        };
         (id.to_string(), conversation)
     });
     let others = page

@@ -68,6 +68,52 @@ async fn sync_says_page_gone_and_reset() {
     assert_ne!(restored["epoch"], "another");
 }
 
+/// Whoever comes back to a private room, on whatever device, is told with which entry it goes on.
+#[tokio::test]
+async fn sync_says_where_a_private_room_goes_on_after_coming_back() {
+    let world = World::new().await;
+    let (mut ann, mut bert) = (world.user("ann").await, world.user("bert").await);
+    let private = json!({"action": "create_room", "room_name": "r", "visibility": "private"});
+    let room = ann.ok(private).await["room_id"].as_str().unwrap().to_owned();
+    let invite = json!({"action": "invite_member", "room_id": room, "user_id": bert.user_id});
+    let join = json!({"action": "join_room", "room_id": room});
+    ann.ok(invite.clone()).await;
+    bert.ok(join.clone()).await;
+    ann.ok(text(&room, "4")).await;
+    bert.ok(json!({"action": "leave_room", "room_id": room})).await;
+    for n in 6..9 {
+        ann.ok(text(&room, &n.to_string())).await;
+    }
+    ann.ok(invite).await;
+    assert_eq!(bert.ok(join).await["since_seq"], 10);
+    ann.ok(text(&room, "11")).await;
+    let mut phone = world.device(bert.user_id.parse().unwrap()).await;
+    for device in [&mut bert, &mut phone] {
+        for (cursor, since, entries) in [
+            (0, json!(10), vec![10, 11]),
+            (5, json!(10), vec![10, 11]),
+            (8, json!(10), vec![10, 11]),
+            (9, json!(null), vec![10, 11]),
+            (10, json!(null), vec![11]),
+            (11, json!(null), vec![]),
+        ] {
+            let reply = device.ok(json!({"action": "sync", "cursors": {room.as_str(): cursor}})).await;
+            let synced = &reply["conversations"][&room];
+            let seqs: Vec<_> =
+                synced["entries"].as_array().unwrap().iter().map(|e| e["seq"].as_u64().unwrap()).collect();
+            assert_eq!((&synced["state"], &synced["since_seq"]), (&json!("ok"), &since), "from {cursor}");
+            assert_eq!(seqs, entries, "from {cursor}");
+        }
+    }
+    for n in 12..1_020 {
+        ann.ok(text(&room, &n.to_string())).await;
+    }
+    let mut tablet = world.device(bert.user_id.parse().unwrap()).await;
+    let reply = tablet.ok(json!({"action": "sync", "cursors": {room.as_str(): 5}})).await;
+    let synced = &reply["conversations"][&room];
+    assert_eq!((&synced["state"], &synced["since_seq"]), (&json!("page"), &json!(10)));
+}
+
 #[tokio::test]
 async fn pages_fit_into_a_frame_whatever_they_hold() {
     let world = World::new().await;

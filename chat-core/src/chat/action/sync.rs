@@ -20,6 +20,8 @@ pub struct Synced {
     pub state: SyncState,
     /// The last entry of the log; `None` when gone.
     pub head: Option<Seq>,
+    /// The first entry that the user may read, if there are some above the cursor that are not for them.
+    pub since: Option<Seq>,
     /// Names room or private chat, for encoding; `None` when gone.
     pub context: Option<EntryContext>,
     /// What follows the cursor, in order.
@@ -105,14 +107,16 @@ impl User {
         };
         let head = scope.readable_upto();
         let context = Some(EntryContext::of(scope.conversation()));
-        let synced = |state, entries, more| Synced { state, head: Some(head), context, entries, more };
+        let from = scope.readable_from();
+        let since = (cursor < from.previous()).then_some(from);
+        let synced = |state, entries, more| Synced { state, head: Some(head), since, context, entries, more };
         if cursor > head {
             // What the store has above the applied head comes as a push.
             let is_ahead = cursor > standing.conversation.head.seq;
             let state = if is_ahead { SyncState::Reset } else { SyncState::Ok };
             return Ok(synced(state, Vec::new(), false));
         }
-        let after = cursor.max(scope.readable_from().previous());
+        let after = cursor.max(from.previous());
         if head.since(after) > hard::SYNC_ENTRIES {
             return Ok(synced(SyncState::Page, Vec::new(), false));
         }
@@ -137,13 +141,21 @@ fn other(standing: &Standing, cursors: &BTreeMap<ConversationId, Seq>) -> Option
 }
 
 fn gone() -> Synced {
-    Synced { state: SyncState::Gone, head: None, context: None, entries: Vec::new(), more: false }
+    Synced {
+        state: SyncState::Gone,
+        head: None,
+        since: None,
+        context: None,
+        entries: Vec::new(),
+        more: false,
+    }
 }
 
 fn at_head(standing: &Standing, state: SyncState) -> Synced {
     Synced {
         state,
         head: Some(standing.conversation.head.seq),
+        since: None,
         context: Some(EntryContext::of(&standing.conversation)),
         entries: Vec::new(),
         more: false,

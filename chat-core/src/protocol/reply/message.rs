@@ -111,6 +111,9 @@ pub struct SyncConversation {
     /// The number of the last entry; absent when gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_seq: Option<Seq>,
+    /// With which number entries go on; absent if that is the one behind the cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since_seq: Option<Seq>,
     /// Entries above the cursor in their order, as [`entry_push`](crate::protocol::entry_push) makes them.
     #[serde(serialize_with = "frames")]
     pub entries: Vec<Frame>,
@@ -140,6 +143,15 @@ pub struct OtherConversation {
     pub conversation: ConversationKey,
     /// The number of its last entry.
     pub head_seq: Seq,
+}
+
+impl SyncConversation {
+    /// The user is no member.
+    #[must_use]
+    pub fn gone() -> Self {
+        let state = SyncState::Gone;
+        Self { state, head_seq: None, since_seq: None, entries: Vec::new(), more: false }
+    }
 }
 
 fn map<S: Serializer>(

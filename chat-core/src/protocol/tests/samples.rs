@@ -67,7 +67,7 @@ pub(super) const REQUESTS: &[Sample] = samples! {
     r#"{"action":"get_private_messages","chat_id":"65f0c0ffee00000000000020","after_seq":3,"limit":2}"# optional "after_seq" "limit";
     r#"{"action":"get_private_messages","chat_id":"65f0c0ffee00000000000020","before_seq":3}"# optional "before_seq";
     r#"{"action":"get_private_messages","chat_id":"65f0c0ffee00000000000020","offset":0}"# optional "offset";
-    r#"{"action":"sync","cursors":{"65f0c0ffee00000000000010":6,"65f0c0ffee00000000000011":0},"epoch":"e1"}"# optional "epoch";
+    r#"{"action":"sync","cursors":{"65f0c0ffee00000000000010":6,"65f0c0ffee00000000000011":0,"65f0c0ffee00000000000012":5},"epoch":"e1"}"# optional "epoch";
     r#"{"action":"mark_read","room_id":"65f0c0ffee00000000000010","seq":8}"#;
     r#"{"action":"mark_read","chat_id":"65f0c0ffee00000000000020","seq":8}"# optional;
     r#"{"action":"typing","room_id":"65f0c0ffee00000000000010"}"#;
@@ -84,6 +84,8 @@ const ROOM: ConversationId =
     ConversationId::from_bytes([0x65, 0xf0, 0xc0, 0xff, 0xee, 0, 0, 0, 0, 0, 0, 0x10]);
 const GONE: ConversationId =
     ConversationId::from_bytes([0x65, 0xf0, 0xc0, 0xff, 0xee, 0, 0, 0, 0, 0, 0, 0x11]);
+const BOARD: ConversationId =
+    ConversationId::from_bytes([0x65, 0xf0, 0xc0, 0xff, 0xee, 0, 0, 0, 0, 0, 0, 0x12]);
 const CHAT: ConversationId =
     ConversationId::from_bytes([0x65, 0xf0, 0xc0, 0xff, 0xee, 0, 0, 0, 0, 0, 0, 0x20]);
 const HERE: SessionId = SessionId::from_bytes([0x65, 0xf0, 0xc0, 0xff, 0xee, 0, 0, 0, 0, 0, 0, 0x50]);
@@ -212,22 +214,29 @@ fn sync() -> reply::SyncReply {
     let missed = reply::SyncConversation {
         state: reply::SyncState::Ok,
         head_seq: Some(seq(8)),
+        since_seq: None,
         entries: vec![
             entry_push(&room_entry(), EntryContext::Room),
             entry_push(&plain_entry(), EntryContext::Room),
         ],
         more: false,
     };
-    let gone = reply::SyncConversation {
-        state: reply::SyncState::Gone,
-        head_seq: None,
-        entries: Vec::new(),
+    let joined = entry(BOARD, 9, ALICE, EntryBody::Event(Event::Joined { user: ALICE }));
+    let begun_anew = reply::SyncConversation {
+        state: reply::SyncState::Ok,
+        head_seq: Some(seq(9)),
+        since_seq: Some(seq(9)),
+        entries: vec![entry_push(&joined, EntryContext::Room)],
         more: false,
     };
     let other = reply::OtherConversation { conversation: ConversationKey::Chat(CHAT), head_seq: seq(4) };
     reply::SyncReply {
         epoch: "e1".into(),
-        conversations: vec![(ROOM.to_string(), missed), (GONE.to_string(), gone)],
+        conversations: vec![
+            (ROOM.to_string(), missed),
+            (GONE.to_string(), reply::SyncConversation::gone()),
+            (BOARD.to_string(), begun_anew),
+        ],
         others: vec![other],
         more_others: false,
     }
