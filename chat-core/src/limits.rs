@@ -30,6 +30,8 @@ pub mod hard {
     pub const FRAME_BYTES: usize = 65_536;
     /// Bytes of an outgoing frame.
     pub const OUTGOING_FRAME_BYTES: usize = 192 * 1_024;
+    /// Bytes of a reply's own fields; the rest of its frame is for `success` and `request_id`.
+    pub const REPLY_BYTES: usize = OUTGOING_FRAME_BYTES - 1_024;
     /// Bytes of entries in one page of history or one `sync` reply.
     pub const PAGE_BYTES: usize = 128 * 1_024;
     /// Depth of incoming JSON.
@@ -93,6 +95,8 @@ pub mod hard {
     const _: () = assert!(CONTENT_BYTES * 6 < PAGE_BYTES, "every message fits into a page");
     const _: () =
         assert!(PAGE_BYTES + CONTENT_BYTES * 6 < OUTGOING_FRAME_BYTES, "every page fits into a frame");
+    const _: () =
+        assert!(REPLY_BYTES + REQUEST_ID_BYTES + 256 <= OUTGOING_FRAME_BYTES, "every request id fits beside");
     const _: () = assert!(BATCH_BYTES >= CONTENT_BYTES, "every content fits into a batch");
     const _: () = assert!(RING_BYTES < RINGS_BYTES, "one ring leaves room for others");
     const _: () =

@@ -10,12 +10,13 @@ use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::Chat;
-use super::action::{HistoryRequest, NewMessage, NewRoom};
+use super::action::{CONVERSATION_BYTES, HistoryRequest, NewMessage, NewRoom};
 use super::connection::{Caller, Shared};
 use super::dispatch::Asked;
 use super::hook::ActionContext;
 use super::operation::ConversationRef;
 use super::user::User;
+use crate::domain::SessionInfo;
 use crate::error::AuthError;
 use crate::hub::Frame;
 use crate::limits::hard;
@@ -24,11 +25,12 @@ use crate::protocol::reply::{
     AuthenticateReply, ChatListReply, ChatView, CreateRoomReply, Done, GetRoomReply, HistoryReply,
     JoinRoomReply, LoginReply, MarkReadReply, MemberView, OpenPrivateChatReply, OtherConversation, PongReply,
     PresenceReply, RoomListReply, RoomView, SessionView, SessionsReply, SyncConversation, SyncReply,
-    UserReply, UsersReply,
+    UserReply, UsersReply, escaped_bytes,
 };
 use crate::protocol::request::{
-    ChangePassword, ConversationSelector, CreateRoom, GetRoom, History, ListPrivateChats, ListRooms, Login,
-    MarkRead, OpenPrivateChat, RefreshToken, Register, RevokeSession, RoomScope, Sync, UpdateProfile,
+    ChangePassword, ConversationSelector, CreateRoom, GetRoom, History, ListPrivateChats, ListRooms,
+    ListSessions, Login, MarkRead, OpenPrivateChat, RefreshToken, Register, RevokeSession, RoomScope, Sync,
+    UpdateProfile,
 };
 use crate::protocol::{ActionError, Request, RequestId, UnauthenticatedReason, entry_push, failure, success};
 
@@ -87,8 +89,9 @@ impl Call {
     fn done(&self, result: &impl Serialize) -> Frame {
         let frame = success(self.request_id(), result);
         if frame.len() > hard::OUTGOING_FRAME_BYTES {
+            // Those of the protocol fit by construction; one of the application's would not fit next time either.
             tracing::error!(bytes = frame.len(), "a reply is larger than a frame may be");
-            return failure(self.request_id(), &ActionError::internal());
+            return failure(self.request_id(), &ActionError::limit_exceeded("The answer is too long"));
         }
         frame
     }
@@ -136,7 +139,7 @@ async fn answer_signed_in(call: &Call, request: Request, caller: Caller) -> Resu
         | Request::Authenticate(_)
         | Request::Ping(_) => Err(ActionError::internal()),
         Request::Logout(_) => logout(call, caller).await,
-        Request::ListSessions(_) => list_sessions(call, caller).await,
+        Request::ListSessions(list) => list_sessions(call, caller, list).await,
         Request::RevokeSession(revoke) => revoke_session(call, caller, revoke).await,
         Request::ChangePassword(change) => change_password(call, caller, change).await,
         Request::UpdateProfile(update) => update_profile(call, &user, update).await,
@@ -256,11 +259,21 @@ async fn logout(call: &Call, caller: Caller) -> Result<Frame, ActionError> {
     Ok(call.done(&Done {}))
 }
 
-async fn list_sessions(call: &Call, caller: Caller) -> Result<Frame, ActionError> {
+async fn list_sessions(call: &Call, caller: Caller, list: ListSessions) -> Result<Frame, ActionError> {
     let engine = &call.chat.engine;
-    let sessions = engine.ask(engine.auth.sessions(caller.user_id)).await?;
-    let views = sessions.into_iter().map(|session| SessionView::new(session, caller.session_id));
-    Ok(call.done(&SessionsReply { sessions: views.collect() }))
+    let mut sessions = engine.ask(engine.auth.sessions(caller.user_id)).await?;
+    if let Some(after) = list.after {
+        let after = after.resolve()?;
+        let is_after = |session: &SessionInfo| session.session_id == after;
+        let index = sessions.iter().position(is_after).ok_or_else(ActionError::not_found)?;
+        sessions.drain(..=index);
+    }
+    let limit = list.limit.map_or(usize::MAX, |limit| limit.get() as usize);
+    let mut has_more = sessions.len() > limit;
+    let views = sessions.into_iter().take(limit).map(|session| SessionView::new(session, caller.session_id));
+    let sessions = fitting(views.collect(), &mut has_more);
+    let next_after = sessions.last().filter(|_| has_more).map(|session| session.session_id);
+    Ok(call.done(&SessionsReply { sessions, next_after }))
 }
 
 async fn revoke_session(call: &Call, caller: Caller, revoke: RevokeSession) -> Result<Frame, ActionError> {
@@ -331,20 +344,17 @@ async fn list_private_chats(call: &Call, user: &User, list: ListPrivateChats) ->
     Ok(call.done(&ChatListReply { chats, next_after }))
 }
 
-/// The first items of a page that fit into a frame, at least one.
+/// The first items of a list that fit into a frame; every item of the protocol does.
 fn fitting<T: Serialize>(mut items: Vec<T>, has_more: &mut bool) -> Vec<T> {
     let mut room = hard::PAGE_BYTES;
     let fits = |item: &T| {
-        let bytes = serde_json::to_vec(item).map_or(0, |json| json.len() + 1);
-        let fits = bytes <= room;
-        room = room.saturating_sub(bytes);
-        fits
+        // With its comma.
+        let bytes = serde_json::to_vec(item).map_or(usize::MAX, |json| json.len() + 1);
+        let left = room.checked_sub(bytes);
+        room = left.unwrap_or(0);
+        left.is_some()
     };
-    let fitting = items.iter().take_while({
-        let mut fits = fits;
-        move |item| fits(item)
-    });
-    let kept = fitting.count().max(1);
+    let kept = items.iter().map(fits).take_while(|fits| *fits).count();
     if kept < items.len() {
         items.truncate(kept);
         *has_more = true;
@@ -383,7 +393,10 @@ async fn mark_read(call: &Call, user: &User, mark: MarkRead) -> Result<Frame, Ac
 
 async fn sync(call: &Call, user: &User, request: Sync) -> Result<Frame, ActionError> {
     let cursors: BTreeMap<_, _> = request.cursors.known.into_iter().collect();
-    let page = user.sync(&cursors, request.epoch.as_deref()).await?;
+    let malformed_bytes = |id: &String| escaped_bytes(id) + CONVERSATION_BYTES;
+    let malformed_bytes: usize = request.cursors.malformed.iter().map(malformed_bytes).sum();
+    let reply_bytes = hard::REPLY_BYTES.saturating_sub(malformed_bytes);
+    let page = user.sync_within(&cursors, request.epoch.as_deref(), reply_bytes).await?;
     let malformed = request.cursors.malformed.into_iter().map(|id| (id, SyncConversation::gone()));
     let known = page.conversations.into_iter().map(|(id, synced)| {
         let frames = synced

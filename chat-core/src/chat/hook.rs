@@ -111,7 +111,8 @@ impl ActionContext {
 #[async_trait]
 pub trait ActionHandler: fmt::Debug + Send + Sync + 'static {
     /// Does it. `fields` are the request's without `action`, `request_id` and `token`; what is
-    /// returned stands in the reply beside `success` and `request_id`.
+    /// returned stands in the reply beside `success` and `request_id`. It has up to 191 KiB of JSON: a longer
+    /// one is answered `limit_exceeded`, although what was done is done.
     ///
     /// # Errors
     /// What the caller is answered.

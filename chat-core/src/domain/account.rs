@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 pub struct Profile {
     /// The user.
     pub user_id: UserId,
-    /// The unique name, as it was registered.
+    /// The unique name, as it was registered. Clients are shown 512 bytes of it at most.
     pub username: String,
     /// The name to show.
     pub display_name: DisplayName,

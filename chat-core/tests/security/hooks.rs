@@ -115,6 +115,32 @@ async fn an_own_action_gets_scopes_only_where_its_caller_may() {
     assert_eq!(ann.refused(json!({"action": "test.poke"})).await, "unknown_action");
 }
 
+/// Answers more than a frame holds.
+#[derive(Debug)]
+struct Chatter;
+
+#[async_trait]
+impl ActionHandler for Chatter {
+    async fn handle(
+        &self,
+        _context: ActionContext,
+        _fields: Map<String, Value>,
+    ) -> Result<Map<String, Value>, ActionError> {
+        Ok(Map::from_iter([("words".into(), json!("x".repeat(200_000)))]))
+    }
+}
+
+#[tokio::test]
+async fn an_own_action_that_answers_too_much_is_not_to_be_repeated() {
+    let world = World::with(Arc::new(MemoryStore::new()), |builder| {
+        builder.action("test.chatter", Arc::new(Chatter))
+    })
+    .await;
+    let mut ann = world.user("ann").await;
+    let refused = ann.request(json!({"action": "test.chatter"})).await;
+    assert_eq!((&refused["code"], &refused["retry_after_ms"]), (&json!("limit_exceeded"), &Value::Null));
+}
+
 #[tokio::test]
 async fn own_actions_count_against_the_same_rate() {
     let limits = Limits { request_rate: Rate { per_second: 1, burst: 5 }, ..Limits::default() };

@@ -11,6 +11,7 @@ mod bounds;
 mod device;
 mod double;
 mod failures;
+mod frames;
 mod hooks;
 mod input;
 mod late_writes;

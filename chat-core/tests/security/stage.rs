@@ -143,6 +143,7 @@ pub(crate) const REQUESTS: &[&str] = &[
     r#"{"action":"refresh_token","refresh_token":"$refresh"}"#,
     r#"{"action":"logout"}"#,
     r#"{"action":"list_sessions"}"#,
+    r#"{"action":"list_sessions","after":"$session","limit":2}"#,
     r#"{"action":"revoke_session","session_id":"$session"}"#,
     r#"{"action":"change_password","old_password":"password","new_password":"battery staple"}"#,
     r#"{"action":"update_profile","display_name":"Actor"}"#,

@@ -10,4 +10,5 @@ mod sync;
 pub use message::{HistoryRequest, NewMessage, Sent};
 pub use presence::VisibleProfile;
 pub use room::{NewRoom, RoomView};
+pub(super) use sync::CONVERSATION_BYTES;
 pub use sync::{OtherConversation, SyncPage, Synced};

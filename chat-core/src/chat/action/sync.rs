@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fit::keep_first;
+use super::fit::{LARGEST_ENTRY_BYTES, keep_first};
 use crate::chat::operation::ConversationRef;
 use crate::chat::permission::ConversationAction;
 use crate::chat::user::User;
@@ -57,6 +57,20 @@ pub struct OtherConversation {
 /// How many conversations that no cursor named an answer lists.
 const OTHERS: usize = 1_000;
 
+/// At most so many bytes an answer takes beside its conversations.
+const FRAME_BYTES: usize = 512 + 6 * hard::EPOCH_BYTES;
+/// At most so many bytes the answer to a cursor takes beside its entries.
+pub(in crate::chat) const CONVERSATION_BYTES: usize = 160;
+/// At most so many bytes one of the others takes.
+const OTHER_BYTES: usize = 80;
+
+// A key that is no id has at most as many bytes as in the request.
+const _: () = assert!(
+    FRAME_BYTES + hard::FRAME_BYTES + hard::SYNC_CURSORS * CONVERSATION_BYTES + LARGEST_ENTRY_BYTES
+        <= hard::REPLY_BYTES,
+    "an entry fits beside the answers to all cursors"
+);
+
 impl User {
     /// What follows each cursor, up to 500 of them and 128 KiB of entries together.
     ///
@@ -67,14 +81,28 @@ impl User {
         cursors: &BTreeMap<ConversationId, Seq>,
         epoch: Option<&str>,
     ) -> Result<SyncPage, ActionError> {
+        self.sync_within(cursors, epoch, hard::REPLY_BYTES).await
+    }
+
+    /// The same where the answer may take `reply_bytes`. Entries get what everything else leaves, at least
+    /// one; others are cut short for that.
+    pub(crate) async fn sync_within(
+        &self,
+        cursors: &BTreeMap<ConversationId, Seq>,
+        epoch: Option<&str>,
+        reply_bytes: usize,
+    ) -> Result<SyncPage, ActionError> {
         let engine = self.engine();
         let current = engine.epoch.clone();
         let is_other_epoch = epoch.is_some_and(|epoch| epoch != current);
         let standings = engine.standings(self.id()).await?;
         let mut others: Vec<_> = standings.iter().filter_map(|standing| other(standing, cursors)).collect();
-        let more_others = others.len() > OTHERS;
-        others.truncate(OTHERS);
-        let mut bytes_left = hard::PAGE_BYTES;
+        let unsaid = reply_bytes.saturating_sub(FRAME_BYTES + cursors.len() * CONVERSATION_BYTES);
+        let max_others = OTHERS.min(unsaid.saturating_sub(LARGEST_ENTRY_BYTES) / OTHER_BYTES);
+        let more_others = others.len() > max_others;
+        others.truncate(max_others);
+        let unsaid = unsaid.saturating_sub(others.len() * OTHER_BYTES);
+        let mut bytes_left = unsaid.clamp(LARGEST_ENTRY_BYTES, hard::PAGE_BYTES);
         let mut conversations = BTreeMap::new();
         for (id, cursor) in cursors {
             let standing = standings.binary_search_by_key(id, |standing| standing.conversation.id);

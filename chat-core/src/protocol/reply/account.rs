@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 
-use super::seconds;
+use super::{seconds, username};
 use crate::domain::{DeviceName, DisplayName, Presence, Profile, SessionInfo, Status};
 use crate::id::{SessionId, UserId};
 use crate::port::{Grant, Identity};
@@ -33,6 +33,7 @@ pub struct LoginReply {
     /// The user.
     pub user_id: UserId,
     /// The user's name.
+    #[serde(serialize_with = "username")]
     pub username: String,
 }
 
@@ -54,6 +55,7 @@ pub struct AuthenticateReply {
     /// The user.
     pub user_id: UserId,
     /// The user's name.
+    #[serde(serialize_with = "username")]
     pub username: String,
     /// How much longer the access token is good, in seconds; absent if it does not end.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_seconds")]
@@ -77,6 +79,9 @@ impl AuthenticateReply {
 pub struct SessionsReply {
     /// The caller's sessions, the latest used first.
     pub sessions: Vec<SessionView>,
+    /// Where the next page begins; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_after: Option<SessionId>,
 }
 
 /// A session of the caller.
@@ -122,6 +127,7 @@ pub struct UserView {
     /// The user.
     pub user_id: UserId,
     /// The unique name.
+    #[serde(serialize_with = "username")]
     pub username: String,
     /// The name to show.
     pub display_name: DisplayName,

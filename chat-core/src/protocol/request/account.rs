@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::value::{self, UserIds, WireId};
+use super::value::{self, PageLimit, UserIds, WireId};
 use crate::domain::{DeviceName, DisplayName, Email, Status};
 use crate::id::SessionId;
 use crate::protocol::{ActionError, Envelope};
@@ -60,6 +60,16 @@ pub struct RefreshToken {
     /// The refresh token.
     #[serde(deserialize_with = "value::token")]
     pub refresh_token: SecretString,
+}
+
+/// The caller's sessions.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListSessions {
+    /// Those behind this one in the list; absent: from the first.
+    pub after: Option<WireId<SessionId>>,
+    /// At most so many; absent: as many as fit.
+    pub limit: Option<PageLimit>,
 }
 
 /// Ends one of the caller's sessions.

@@ -8,8 +8,8 @@ mod room;
 mod value;
 
 pub use account::{
-    Authenticate, ChangePassword, Login, Nothing, RefreshToken, Register, RevokeSession, SetStatus,
-    UpdateProfile, Users,
+    Authenticate, ChangePassword, ListSessions, Login, Nothing, RefreshToken, Register, RevokeSession,
+    SetStatus, UpdateProfile, Users,
 };
 pub use message::{History, SendPrivateMessage, SendRoomMessage, Sync};
 pub use room::{
@@ -63,7 +63,7 @@ actions! {
     "authenticate" => Authenticate(Authenticate) by Authenticate::decode,
     "refresh_token" => RefreshToken(RefreshToken) by read,
     "logout" => Logout(Nothing) by read,
-    "list_sessions" => ListSessions(Nothing) by read,
+    "list_sessions" => ListSessions(ListSessions) by read,
     "revoke_session" => RevokeSession(RevokeSession) by read,
     "change_password" => ChangePassword(ChangePassword) by read,
     "update_profile" => UpdateProfile(UpdateProfile) by read,

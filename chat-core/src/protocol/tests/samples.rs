@@ -41,6 +41,7 @@ pub(super) const REQUESTS: &[Sample] = samples! {
     r#"{"action":"refresh_token","refresh_token":"Zm9vYmFy"}"#;
     r#"{"action":"logout"}"#;
     r#"{"action":"list_sessions"}"#;
+    r#"{"action":"list_sessions","after":"65f0c0ffee00000000000051","limit":20}"# optional "after" "limit";
     r#"{"action":"revoke_session","session_id":"65f0c0ffee00000000000051"}"#;
     r#"{"action":"change_password","old_password":"correct horse","new_password":"battery staple"}"#;
     r#"{"action":"update_profile","display_name":"Alice L."}"# optional "display_name";
@@ -195,7 +196,8 @@ fn sessions() -> reply::SessionsReply {
         let info = SessionInfo { session_id, device, created_at: at(0), last_used_at: at(60) };
         reply::SessionView::new(info, HERE)
     };
-    reply::SessionsReply { sessions: vec![session(HERE, Some("laptop")), session(PHONE, None)] }
+    let sessions = vec![session(HERE, Some("laptop")), session(PHONE, None)];
+    reply::SessionsReply { sessions, next_after: Some(PHONE) }
 }
 
 fn presence() -> Vec<reply::PresenceView> {
