@@ -383,7 +383,8 @@ async fn get_messages(
 ) -> Result<Frame, ActionError> {
     let named = kind(history.conversation.resolve()?);
     let request = HistoryRequest { anchor: history.anchor, limit: history.limit.get() };
-    Ok(call.done(&HistoryReply::from(user.history(named, request).await?)))
+    let (page, context) = user.history_in(named, request).await?;
+    Ok(call.done(&HistoryReply::new(&page, context)))
 }
 
 async fn mark_read(call: &Call, user: &User, mark: MarkRead) -> Result<Frame, ActionError> {

@@ -41,6 +41,14 @@ impl EntryContext {
             Self::Private(_) => ConversationKey::Chat(id),
         }
     }
+
+    /// To whom an entry of a private chat goes.
+    pub(super) fn receiver_of(self, entry: &Entry) -> Option<UserId> {
+        match self {
+            Self::Room => None,
+            Self::Private(pair) => pair.peer_of(entry.by),
+        }
+    }
 }
 
 /// A conversation as clients see it: a `room_id` or a `chat_id`.
@@ -60,9 +68,9 @@ pub enum ConversationKey {
 pub fn entry_push(entry: &Entry, context: EntryContext) -> Frame {
     match &entry.body {
         EntryBody::Message(message) => {
-            let (action, receiver_id) = match context {
-                EntryContext::Room => ("new_room_message", None),
-                EntryContext::Private(pair) => ("new_private_message", pair.peer_of(entry.by)),
+            let action = match context {
+                EntryContext::Room => "new_room_message",
+                EntryContext::Private(_) => "new_private_message",
             };
             let push = MessagePush {
                 action,
@@ -70,7 +78,7 @@ pub fn entry_push(entry: &Entry, context: EntryContext) -> Frame {
                 seq: entry.seq,
                 message_id: entry.id,
                 sender_id: entry.by,
-                receiver_id,
+                receiver_id: context.receiver_of(entry),
                 content: &message.content,
                 kind: message.kind,
                 timestamp: entry.timestamp,

@@ -1,7 +1,7 @@
 //! The dialogue of the oldest clients, word for word, and what anybody gets who says something else.
 
 use chat_core::limits::Limits;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{World, text};
 
@@ -43,6 +43,7 @@ async fn register_login_room_send_and_history_work_as_they_always_did() {
         .await;
     assert_eq!(page["messages"][0]["content"], "hello");
     assert_eq!(page["messages"][0]["message_id"], sent["message_id"]);
+    assert!(page["messages"][0].get("receiver_id").is_none(), "only private chats have one receiver");
     assert_eq!(page["has_more"], false);
     ann.ok(json!({"action": "logout", "token": token})).await;
     assert_eq!(ann.refused(json!({"action": "list_rooms", "token": token})).await, "unauthenticated");
@@ -60,6 +61,17 @@ async fn private_chats_are_one_per_pair_and_check_their_receiver() {
     ann.ok(sent).await;
     let push = bob.push("new_private_message").await;
     assert_eq!((&push["sender_id"], &push["receiver_id"]), (&json!(ann.user_id), &json!(bob.user_id)));
+    bob.ok(json!({"action": "send_private_message", "chat_id": chat, "content": "what?"})).await;
+    for client in [&mut ann, &mut bob] {
+        let page = client.ok(json!({"action": "get_private_messages", "chat_id": chat})).await;
+        let of = |row: &Value| (row["sender_id"].clone(), row["receiver_id"].clone(), row["content"].clone());
+        let rows: Vec<_> = page["messages"].as_array().unwrap().iter().map(of).collect();
+        // Each opened the chat with the other.
+        let (ann, bob) = (&same["user_id"], &opened["user_id"]);
+        let expected = [(ann, bob, "psst"), (bob, ann, "what?")]
+            .map(|(sender, receiver, content)| (sender.clone(), receiver.clone(), json!(content)));
+        assert_eq!(rows, expected);
+    }
     let wrong = json!({"action": "send_private_message", "chat_id": chat, "receiver_id": ann.user_id, "content": "x"});
     assert_eq!(ann.request(wrong).await["field"], "receiver_id");
     let mut eve = world.user("eve").await;

@@ -124,8 +124,17 @@ impl User {
         conversation: impl Into<ConversationRef>,
         request: HistoryRequest,
     ) -> Result<MessagePage, ActionError> {
+        self.history_in(conversation.into(), request).await.map(|(page, _)| page)
+    }
+
+    /// The same with what the conversation is, for encoding.
+    pub(crate) async fn history_in(
+        &self,
+        named: ConversationRef,
+        request: HistoryRequest,
+    ) -> Result<(MessagePage, EntryContext), ActionError> {
         let engine = self.engine();
-        let scope = engine.authorise(ConversationAction::Read, self.id(), conversation.into()).await?;
+        let scope = engine.authorise(ConversationAction::Read, self.id(), named).await?;
         let query = MessageQuery {
             anchor: request.anchor,
             from: scope.readable_from(),
@@ -141,7 +150,8 @@ impl User {
                 keep_last(&mut page.entries, &mut room)
             }
         };
-        Ok(MessagePage { has_more: page.has_more || cut, ..page })
+        page.has_more |= cut;
+        Ok((page, EntryContext::of(scope.conversation())))
     }
 
     /// Says that everything up to `seq` is read; never goes backwards or beyond the log. Answers the

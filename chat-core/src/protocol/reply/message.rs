@@ -8,7 +8,7 @@ use crate::domain::{ClientId, Content, Entry, EntryBody, MessageKind, Seq};
 use crate::hub::Frame;
 use crate::id::{EntryId, UserId};
 use crate::port::MessagePage;
-use crate::protocol::event::ConversationKey;
+use crate::protocol::event::{ConversationKey, EntryContext};
 use crate::time::Timestamp;
 
 /// `send_room_message`, `send_private_message`: the message is durable.
@@ -37,13 +37,16 @@ pub struct HistoryReply {
     pub has_more: bool,
 }
 
-impl From<MessagePage> for HistoryReply {
-    fn from(page: MessagePage) -> Self {
-        Self { messages: page.entries.iter().filter_map(MessageView::new).collect(), has_more: page.has_more }
+impl HistoryReply {
+    /// A page of the conversation that `context` is about.
+    #[must_use]
+    pub fn new(page: &MessagePage, context: EntryContext) -> Self {
+        let messages = page.entries.iter().filter_map(|entry| MessageView::new(entry, context));
+        Self { messages: messages.collect(), has_more: page.has_more }
     }
 }
 
-/// A message in a page of history.
+/// A message in a page of history, or the newest one in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MessageView {
     /// Its key.
@@ -52,6 +55,9 @@ pub struct MessageView {
     pub seq: Seq,
     /// Who sent it.
     pub sender_id: UserId,
+    /// The other one of a private chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver_id: Option<UserId>,
     /// What it says.
     pub content: Content,
     /// What that is.
@@ -67,12 +73,13 @@ pub struct MessageView {
 impl MessageView {
     /// The message that `entry` is; `None` if it is an event.
     #[must_use]
-    pub fn new(entry: &Entry) -> Option<Self> {
+    pub fn new(entry: &Entry, context: EntryContext) -> Option<Self> {
         let EntryBody::Message(message) = &entry.body else { return None };
         Some(Self {
             message_id: entry.id,
             seq: entry.seq,
             sender_id: entry.by,
+            receiver_id: context.receiver_of(entry),
             content: message.content.clone(),
             kind: message.kind,
             timestamp: entry.timestamp,

@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use crate::id::{ConversationId, UserId};
 use crate::port::{MyConversation, Unread};
+use crate::protocol::event::EntryContext;
 
 /// `create_room`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -158,7 +159,7 @@ impl RoomView {
         }
         Some(Self {
             reading: Some(ReadingView::new(mine.member.read_seq, mine.unread)),
-            last_message: mine.last_message.as_ref().and_then(MessageView::new),
+            last_message: last_message(mine),
             ..room
         })
     }
@@ -223,7 +224,11 @@ impl ChatView {
             user_id: mine.conversation.pair()?.peer_of(mine.member.user_id)?,
             head_seq: mine.conversation.head.seq,
             reading: ReadingView::new(mine.member.read_seq, mine.unread),
-            last_message: mine.last_message.as_ref().and_then(MessageView::new),
+            last_message: last_message(mine),
         })
     }
+}
+
+fn last_message(mine: &MyConversation) -> Option<MessageView> {
+    MessageView::new(mine.last_message.as_ref()?, EntryContext::of(&mine.conversation))
 }

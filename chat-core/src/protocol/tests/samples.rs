@@ -252,6 +252,7 @@ pub(super) fn replies() -> Vec<(&'static str, Frame)> {
     let identity =
         Identity { user_id: ALICE, session_id: HERE, username: "alice".into(), expires_at: Some(at(3_600)) };
     let page = MessagePage { entries: vec![room_entry(), plain_entry()], has_more: true };
+    let chat_page = MessagePage { entries: vec![chat_entry()], has_more: false };
     let members = vec![(&joined(ALICE, Role::Owner, 1, 1)).into(), (&joined(BOB, Role::Member, 2, 2)).into()];
     let next_after = Some(BOB);
     let room_view = reply::RoomView::new(&room(), Some(&in_room.member)).unwrap();
@@ -287,7 +288,8 @@ pub(super) fn replies() -> Vec<(&'static str, Frame)> {
         ),
         frame("open_private_chat", &reply::OpenPrivateChatReply { chat_id: CHAT, user_id: BOB }),
         frame("send_room_message", &reply::SendReply::from(&room_entry())),
-        frame("get_room_messages", &reply::HistoryReply::from(page)),
+        frame("get_room_messages", &reply::HistoryReply::new(&page, EntryContext::Room)),
+        frame("get_private_messages", &reply::HistoryReply::new(&chat_page, EntryContext::of(&chat()))),
         frame("sync", &sync()),
         frame("mark_read", &reply::MarkReadReply { read_seq: seq(8) }),
         frame("get_presence", &reply::PresenceReply { users: presence() }),
