@@ -137,6 +137,23 @@ async fn sec_55_every_call_of_the_store_has_a_deadline() {
     }
 }
 
+/// A write whose answer is late has happened here: nothing may say that it has not.
+#[tokio::test(start_paused = true)]
+async fn sec_55_a_write_that_is_late_is_not_said_to_be_nothing() {
+    for method in ["create", "append", "mark_read"] {
+        let mut scene = Scene::new().await;
+        let request = scene.request(method);
+        scene.faults.next(method, [Fault::HeldAfter(Gate::closed())]);
+        check(&scene.ann.request(request.clone()).await, "timeout", method);
+        assert_eq!(scene.ann.request(request).await["success"], true, "{method}");
+    }
+    let mut scene = Scene::new().await;
+    scene.faults.next("mark_read", [Fault::HeldAfter(Gate::closed())]);
+    check(&scene.ann.request(scene.request("mark_read")).await, "timeout", "mark_read");
+    let listed = scene.ann.ok(json!({"action": "list_rooms"})).await;
+    assert_eq!(listed["rooms"][0]["read_seq"], 2, "it is stored");
+}
+
 #[tokio::test(start_paused = true)]
 async fn sec_55_a_sign_in_has_a_deadline_and_leaves_nothing_behind() {
     let scene = Scene::new().await;

@@ -158,7 +158,7 @@ impl User {
     /// position that holds now. The user's other devices are told, and the peer of a private chat.
     ///
     /// # Errors
-    /// `forbidden` or `not_found`.
+    /// `forbidden` or `not_found`; `timeout` when it may be stored.
     pub async fn mark_read(
         &self,
         conversation: impl Into<ConversationRef>,
@@ -178,7 +178,10 @@ impl User {
         let scope = engine.authorise(ConversationAction::MarkRead, self.id(), named).await?;
         let seq = seq.min(scope.readable_upto());
         let marked = engine.write(engine.rooms.mark_read(scope.id(), self.id(), seq)).await;
-        let marked = marked.map_err(|error| ActionError::from(&error))?;
+        let marked = marked.map_err(|error| {
+            tracing::warn!(error = %error, "a read position may not be stored");
+            ActionError::from(&error)
+        })?;
         let position = marked.ok_or_else(ActionError::forbidden)?;
         if position == seq {
             let conversation = EntryContext::of(scope.conversation()).key(scope.id());
