@@ -60,3 +60,65 @@ fn encoded_bytes(entry: &Entry) -> usize {
         EntryBody::Event(_) => ENVELOPE_BYTES + EVENT_BYTES,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ClientId, Content, Event, Message, MessageKind, Pair, RoomName, Seq, Topic};
+    use crate::id::{ConversationId, EntryId, UserId};
+    use crate::protocol::reply::MessageView;
+    use crate::protocol::{EntryContext, entry_push};
+    use crate::time::Timestamp;
+
+    fn entry(by: UserId, body: EntryBody) -> Entry {
+        let (conversation, id) = (ConversationId::generate(), EntryId::generate());
+        let timestamp = Timestamp::default();
+        Entry { conversation, seq: Seq::MAX, id, by, timestamp, messages_so_far: 1, body }
+    }
+
+    fn message(content: &str, client_id: &str) -> EntryBody {
+        let client_id = Some(ClientId::new(client_id.repeat(hard::CLIENT_ID_CHARACTERS)).unwrap());
+        EntryBody::Message(Message {
+            content: Content::new(content).unwrap(),
+            kind: MessageKind::Image,
+            client_id,
+        })
+    }
+
+    #[test]
+    fn entries_take_no_more_bytes_than_is_counted() {
+        let (by, other) = (UserId::generate(), UserId::generate());
+        let context = EntryContext::Private(Pair::new(by, other).unwrap());
+        for character in ["x", "\"", "\\", "\n", "\t", "字", "\u{2028}", "\u{10400}"] {
+            let content = character.repeat(hard::CONTENT_BYTES / character.len());
+            let client_id = if character.contains(char::is_control) { "\"" } else { character };
+            let entry = entry(by, message(&content, client_id));
+            let counted = encoded_bytes(&entry);
+            let row = serde_json::to_vec(&MessageView::new(&entry, context)).unwrap();
+            assert!(entry_push(&entry, context).len() < counted && row.len() < counted, "{character:?}");
+            assert!(counted <= LARGEST_ENTRY_BYTES, "{character:?}");
+        }
+        for character in ["\"", "\u{10400}"] {
+            let name = RoomName::new(character.repeat(hard::ROOM_NAME_CHARACTERS)).unwrap();
+            let topic = Topic::new(character.repeat(hard::TOPIC_CHARACTERS)).unwrap();
+            let event = Event::Updated { name: Some(name), topic: Some(topic) };
+            let entry = entry(by, EntryBody::Event(event));
+            assert!(entry_push(&entry, EntryContext::Room).len() < encoded_bytes(&entry));
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_behind_an_entry_that_does_not_fit() {
+        let by = UserId::generate();
+        let entries = ["x", &"x".repeat(hard::CONTENT_BYTES), "x"].map(|text| entry(by, message(text, "k")));
+        let small = encoded_bytes(&entries[0]);
+        let (mut kept, mut room) = (entries.to_vec(), 2 * small);
+        assert!(keep_first(&mut kept, &mut room));
+        assert_eq!((&kept[..], room), (&entries[..1], 0));
+        let (mut kept, mut room) = (entries.to_vec(), 2 * small);
+        assert!(keep_last(&mut kept, &mut room));
+        assert_eq!((&kept[..], room), (&entries[2..], 0));
+        let (mut kept, mut room) = (entries[..1].to_vec(), small - 1);
+        assert!(keep_first(&mut kept, &mut room) && kept.is_empty());
+    }
+}

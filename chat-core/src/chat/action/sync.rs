@@ -189,3 +189,34 @@ fn at_head(standing: &Standing, state: SyncState) -> Synced {
         more: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::event::ConversationKey;
+    use crate::protocol::reply::{OtherConversation, SyncConversation, SyncReply};
+
+    #[test]
+    fn parts_take_no_more_bytes_than_is_counted() {
+        let id = ConversationId::generate();
+        let mut reply = SyncReply {
+            epoch: "\u{1}".repeat(hard::EPOCH_BYTES),
+            conversations: Vec::new(),
+            others: Vec::new(),
+            more_others: true,
+        };
+        let bytes = |reply: &SyncReply| serde_json::to_vec(reply).unwrap().len();
+        let frame = bytes(&reply);
+        assert!(frame < FRAME_BYTES);
+        let seq = Some(Seq::MAX);
+        let (state, entries) = (SyncState::Reset, Vec::new());
+        let largest = SyncConversation { state, head_seq: seq, since_seq: seq, entries, more: false };
+        reply.conversations = vec![(id.to_string(), largest)];
+        let with_conversation = bytes(&reply);
+        // With a comma.
+        assert!(with_conversation - frame < CONVERSATION_BYTES);
+        reply.others =
+            vec![OtherConversation { conversation: ConversationKey::Room(id), head_seq: Seq::MAX }];
+        assert!(bytes(&reply) - with_conversation < OTHER_BYTES);
+    }
+}
