@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use chat_core::port::{AccountStore, RoomStore};
 
+use crate::SqliteStore;
 use crate::config::SqliteConfig;
 use crate::error::{MaintenanceError, OpenError};
-use crate::{SqliteStore, open};
+use crate::server::open;
 
 /// A database beside the process that serves it. SQLite itself keeps the two apart.
 #[derive(Debug)]

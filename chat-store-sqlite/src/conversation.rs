@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn sec_56_a_search_reads_nothing_but_its_index() {
         let mut connection = Connection::open_in_memory().unwrap();
-        crate::open::migrations().to_latest(&mut connection).unwrap();
+        crate::server::open::migrations().to_latest(&mut connection).unwrap();
         let sql = format!("EXPLAIN QUERY PLAN {}", super::DISCOVER);
         let plan: String = connection.query_row(&sql, [0, 0, 0], |row| row.get("detail")).unwrap();
         assert!(plan.starts_with("SEARCH conversations USING COVERING INDEX"), "{plan}");

@@ -58,15 +58,12 @@ mod conversation;
 mod entry;
 mod entry_ids;
 mod error;
-mod failure;
 mod log;
 mod maintenance;
 mod member;
-mod open;
-mod reader;
 mod room_store;
+mod server;
 mod session;
-mod writer;
 
 use std::sync::Arc;
 
@@ -78,10 +75,10 @@ pub use config::{Durability, SqliteConfig};
 pub use error::{MaintenanceError, OpenError, Stopped};
 
 use error::Work;
-use failure::Failure;
-use open::FileLock;
-use reader::Readers;
-use writer::{Size, Writer};
+use server::failure::Failure;
+use server::open::{self, FileLock};
+use server::reader::Readers;
+use server::writer::{Size, Writer};
 
 /// A database that is open. Clones share it.
 ///

@@ -9,9 +9,10 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use tokio::task::spawn_blocking;
 
+use crate::SqliteStore;
 use crate::config::SqliteConfig;
 use crate::error::{MaintenanceError, is_damage};
-use crate::{SqliteStore, open};
+use crate::server::open;
 
 impl SqliteStore {
     /// Copies the database to `target` while it is used: everything that was acknowledged before the

@@ -10,7 +10,7 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
-use crate::writer::Size;
+use crate::server::writer::Size;
 use crate::{SqliteStore, conversation, log, member};
 
 /// What an entry takes beside its content.

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::error::Work;
-use crate::failure::Failure;
+use crate::server::failure::Failure;
 
 /// Commands that wait; then callers wait. Also the most that one commit takes.
 const COMMANDS: usize = 1_024;

@@ -9,8 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use crate::error::Work;
-use crate::failure::Failure;
-use crate::open::FileLock;
+use crate::server::failure::Failure;
+use crate::server::open::FileLock;
 
 /// A fixed number of connections, one for each read at a time; further reads wait.
 #[derive(Debug)]
