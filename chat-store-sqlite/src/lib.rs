@@ -52,18 +52,14 @@
 mod account;
 mod account_store;
 mod beside;
-mod column;
 mod config;
-mod conversation;
-mod entry;
-mod entry_ids;
 mod error;
 mod log;
 mod maintenance;
-mod member;
 mod room_store;
 mod server;
-mod session;
+mod table;
+mod view;
 
 use std::sync::Arc;
 

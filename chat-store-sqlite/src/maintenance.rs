@@ -13,6 +13,7 @@ use crate::SqliteStore;
 use crate::config::SqliteConfig;
 use crate::error::{MaintenanceError, is_damage};
 use crate::server::open;
+use crate::table::meta;
 
 impl SqliteStore {
     /// Copies the database to `target` while it is used: everything that was acknowledged before the
@@ -40,8 +41,7 @@ impl SqliteStore {
     /// # Errors
     /// When that cannot be stored.
     pub async fn begin_epoch(&self) -> Result<String, StoreError> {
-        let sql = "UPDATE meta SET value = lower(hex(randomblob(16))) WHERE name = 'epoch' RETURNING value";
-        self.write(move |connection| Ok(connection.query_row(sql, [], |row| row.get(0))?)).await
+        self.write(meta::renew_epoch).await
     }
 
     /// Reads the whole database and answers what is wrong with it, at most 100 findings; none if it is
@@ -105,7 +105,7 @@ fn copy_and_check(config: &SqliteConfig, partial: &Path) -> Result<Option<String
     }
     // A backup is one file, without a write-ahead log beside it.
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
-    open::mark_as_backup(&copy)?;
+    meta::mark_as_backup(&copy)?;
     let finding: String = copy.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     copy.close().map_err(|(_, error)| error)?;
     // A finding names the database in a line of its own, and then what is wrong.

@@ -1,5 +1,5 @@
-//! The port `RoomStore`: each method as a read or a command. Statements are in
-//! `conversation`, `log` and `member`.
+//! The port `RoomStore`: each method as a read or a command. What they do is in
+//! `log` and `view`, statements are in `table`.
 
 use async_trait::async_trait;
 use chat_core::domain::{Conversation, Draft, Entry, Head, Member, Seq};
@@ -10,8 +10,11 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
+use crate::SqliteStore;
+use crate::log::{append, conversation, read};
 use crate::server::writer::Size;
-use crate::{SqliteStore, conversation, log, member};
+use crate::table::{members, meta};
+use crate::view::{discovery, lists, sharing, unread};
 
 /// What an entry takes beside its content.
 const ENTRY_BYTES: usize = 128;
@@ -19,11 +22,7 @@ const ENTRY_BYTES: usize = 128;
 #[async_trait]
 impl RoomStore for SqliteStore {
     async fn epoch(&self) -> Result<String, StoreError> {
-        self.read(|connection| {
-            let sql = "SELECT value FROM meta WHERE name = 'epoch'";
-            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-        })
-        .await
+        self.read(meta::epoch).await
     }
 
     async fn create(&self, new: NewConversation) -> Result<Creation, StoreError> {
@@ -38,7 +37,7 @@ impl RoomStore for SqliteStore {
         &self,
         conversations: Vec<ConversationId>,
     ) -> Result<Vec<(ConversationId, Head)>, StoreError> {
-        self.read(move |connection| log::heads(connection, &conversations)).await
+        self.read(move |connection| read::heads(connection, &conversations)).await
     }
 
     async fn append(
@@ -49,12 +48,12 @@ impl RoomStore for SqliteStore {
     ) -> Result<Append, StoreError> {
         let bytes = drafts.iter().map(|draft| ENTRY_BYTES + draft.body.content_bytes()).sum();
         let size = Size { entries: drafts.len(), bytes };
-        self.write_sized(size, move |connection| log::append(connection, conversation, expected, &drafts))
+        self.write_sized(size, move |connection| append::append(connection, conversation, expected, &drafts))
             .await
     }
 
     async fn entry(&self, conversation: ConversationId, id: EntryId) -> Result<Option<Entry>, StoreError> {
-        self.read(move |connection| log::entry_with_id(connection, conversation, id)).await
+        self.read(move |connection| read::entry_with_id(connection, conversation, id)).await
     }
 
     async fn entries(
@@ -62,7 +61,7 @@ impl RoomStore for SqliteStore {
         conversation: ConversationId,
         range: EntryRange,
     ) -> Result<EntryPage, StoreError> {
-        self.read(move |connection| log::entries(connection, conversation, range)).await
+        self.read(move |connection| read::entries(connection, conversation, range)).await
     }
 
     async fn messages(
@@ -70,11 +69,11 @@ impl RoomStore for SqliteStore {
         conversation: ConversationId,
         query: MessageQuery,
     ) -> Result<MessagePage, StoreError> {
-        self.read(move |connection| log::messages(connection, conversation, query)).await
+        self.read(move |connection| read::messages(connection, conversation, query)).await
     }
 
     async fn member(&self, conversation: ConversationId, user: UserId) -> Result<Option<Member>, StoreError> {
-        self.read(move |connection| member::member(connection, conversation, user)).await
+        self.read(move |connection| members::find(connection, conversation, user)).await
     }
 
     async fn members(
@@ -83,7 +82,7 @@ impl RoomStore for SqliteStore {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<Member>, StoreError> {
-        self.read(move |connection| member::members(connection, conversation, after, limit)).await
+        self.read(move |connection| members::members(connection, conversation, after, limit)).await
     }
 
     async fn my_conversations(
@@ -91,7 +90,7 @@ impl RoomStore for SqliteStore {
         user: UserId,
         page: MembershipPage,
     ) -> Result<Vec<MyConversation>, StoreError> {
-        self.read(move |connection| conversation::my_conversations(connection, user, page)).await
+        self.read(move |connection| lists::my_conversations(connection, user, page)).await
     }
 
     async fn standings(
@@ -100,15 +99,15 @@ impl RoomStore for SqliteStore {
         after: Option<ConversationId>,
         limit: u32,
     ) -> Result<Vec<Standing>, StoreError> {
-        self.read(move |connection| conversation::standings(connection, user, after, limit)).await
+        self.read(move |connection| lists::standings(connection, user, after, limit)).await
     }
 
     async fn room_count(&self, user: UserId) -> Result<u32, StoreError> {
-        self.read(move |connection| member::room_count(connection, user)).await
+        self.read(move |connection| members::room_count(connection, user)).await
     }
 
     async fn discover(&self, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {
-        self.read(move |connection| conversation::discover(connection, &query)).await
+        self.read(move |connection| discovery::discover(connection, &query)).await
     }
 
     async fn all_conversations(
@@ -125,10 +124,10 @@ impl RoomStore for SqliteStore {
         user: UserId,
         seq: Seq,
     ) -> Result<Option<Seq>, StoreError> {
-        self.write(move |connection| member::mark_read(connection, conversation, user, seq)).await
+        self.write(move |connection| unread::mark_read(connection, conversation, user, seq)).await
     }
 
     async fn sharing(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<UserId>, StoreError> {
-        self.read(move |connection| member::sharing(connection, user, others)).await
+        self.read(move |connection| sharing::sharing(connection, user, others)).await
     }
 }

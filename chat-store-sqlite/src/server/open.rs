@@ -10,6 +10,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::config::{Durability, SqliteConfig};
 use crate::error::OpenError;
+use crate::table::meta;
 
 /// "CHAT", in the header of every database of this program.
 const APPLICATION_ID: i64 = 0x4348_4154;
@@ -92,7 +93,7 @@ pub(crate) fn writer_connection(config: &SqliteConfig) -> Result<Connection, Ope
         .pragma_update(None, "synchronous", synchronous)
         .and_then(|()| set_cache_size(&connection, config.writer_cache_kib))
         .map_err(failed)?;
-    renew_epoch_of_a_backup(&connection).map_err(failed)?;
+    meta::renew_epoch_of_a_backup(&connection).map_err(failed)?;
     Ok(connection)
 }
 
@@ -158,22 +159,6 @@ fn check_origin(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         return Err(OpenError::Newer { path: path.into(), found, known });
     }
     Ok(())
-}
-
-/// A database that comes from a backup holds an older history, and says so by a new epoch.
-fn renew_epoch_of_a_backup(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.execute_batch(
-        "BEGIN IMMEDIATE;
-         UPDATE meta SET value = lower(hex(randomblob(16)))
-          WHERE name = 'epoch' AND EXISTS (SELECT 1 FROM meta WHERE name = 'backup');
-         DELETE FROM meta WHERE name = 'backup';
-         COMMIT;",
-    )
-}
-
-/// Marks a copy of a database as a backup.
-pub(crate) fn mark_as_backup(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('backup', 'yes')", []).map(drop)
 }
 
 fn sqlite_error(path: &Path, source: rusqlite::Error) -> OpenError {

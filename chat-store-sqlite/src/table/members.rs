@@ -1,29 +1,17 @@
-//! Members: the projection of the log's events, read positions, and who shares what.
+//! The table `members`: the projection of the log's events, and read positions.
 
-use std::collections::HashSet;
-
-use chat_core::domain::{Entry, Event, Member, Seq};
+use chat_core::domain::{Member, Seq};
 use chat_core::id::{ConversationId, UserId};
+use chat_core::port::MembershipPage;
 use rusqlite::{Connection, Row, params};
 
-use crate::column::{get, integer, role_code, state_code};
+use super::column::{get, integer, role_code, state_code};
 use crate::error::Work;
-use crate::{conversation, log};
 
 macro_rules! select_members {
     ($rest:literal) => {
         concat!("SELECT user_id, state, role, since_seq, read_seq, invited_by FROM members WHERE ", $rest)
     };
-}
-
-/// Applies an event about `user` to their row.
-pub(crate) fn project(connection: &Connection, entry: &Entry, event: &Event, user: UserId) -> Work<()> {
-    let before = member(connection, entry.conversation, user)?;
-    let was_joined = before.as_ref().is_some_and(Member::is_joined);
-    let Some(after) = Member::after(before, user, entry.by, event, entry.seq) else { return Ok(()) };
-    store(connection, entry.conversation, &after)?;
-    let joined_more = i64::from(after.is_joined()) - i64::from(was_joined);
-    conversation::add_members(connection, entry.conversation, joined_more)
 }
 
 /// Writes a row.
@@ -46,7 +34,7 @@ pub(crate) fn store(connection: &Connection, conversation: ConversationId, membe
 }
 
 /// A user's row.
-pub(crate) fn member(
+pub(crate) fn find(
     connection: &Connection,
     conversation: ConversationId,
     user: UserId,
@@ -88,24 +76,56 @@ pub(crate) fn owners(connection: &Connection, conversation: ConversationId) -> W
     Ok(owners)
 }
 
-/// Moves a read position; see the port for the contract.
-pub(crate) fn mark_read(
+/// Moves a read position.
+pub(crate) fn set_read_seq(
     connection: &Connection,
     conversation: ConversationId,
     user: UserId,
-    seq: Seq,
-) -> Work<Option<Seq>> {
-    let Some(key) = conversation::key_of(connection, conversation)? else { return Ok(None) };
-    let Some(member) = member(connection, conversation, user)?.filter(Member::is_joined) else {
-        return Ok(None);
-    };
-    let read_seq = member.read_seq.max(seq.min(log::head(connection, key)?.seq));
-    if read_seq > member.read_seq {
-        let sql = "UPDATE members SET read_seq = ?3 WHERE conversation = ?1 AND user_id = ?2";
-        let row = params![conversation.as_bytes(), user.as_bytes(), integer(read_seq.get())];
-        connection.prepare_cached(sql)?.execute(row)?;
+    read_seq: Seq,
+) -> Work<()> {
+    let sql = "UPDATE members SET read_seq = ?3 WHERE conversation = ?1 AND user_id = ?2";
+    let row = params![conversation.as_bytes(), user.as_bytes(), integer(read_seq.get())];
+    connection.prepare_cached(sql)?.execute(row)?;
+    Ok(())
+}
+
+/// A page of the conversations that a list of the user's has: joined or invited, and not closed.
+pub(crate) fn listed(
+    connection: &Connection,
+    user: UserId,
+    page: MembershipPage,
+) -> Work<Vec<ConversationId>> {
+    let sql = "SELECT m.conversation FROM members m JOIN conversations c ON c.id = m.conversation
+               WHERE m.user_id = ?1 AND m.conversation > ?2 AND m.state IN (0, 1) AND m.is_room = ?3
+                 AND (c.kind = 2 OR c.member_count > 0)
+               ORDER BY m.conversation LIMIT ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let after = page.after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let mut rows = statement.query(params![user.as_bytes(), after, page.rooms, page.limit])?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        listed.push(get(row, 0)?);
     }
-    Ok(Some(read_seq))
+    Ok(listed)
+}
+
+/// A page of the conversations that the user is joined in.
+pub(crate) fn joined(
+    connection: &Connection,
+    user: UserId,
+    after: Option<ConversationId>,
+    limit: u32,
+) -> Work<Vec<ConversationId>> {
+    let sql = "SELECT conversation FROM members WHERE user_id = ?1 AND conversation > ?2 AND state = 0
+               ORDER BY conversation LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let mut rows = statement.query(params![user.as_bytes(), after, limit])?;
+    let mut joined = Vec::new();
+    while let Some(row) = rows.next()? {
+        joined.push(get(row, 0)?);
+    }
+    Ok(joined)
 }
 
 /// How many rooms a user is joined in.
@@ -114,24 +134,8 @@ pub(crate) fn room_count(connection: &Connection, user: UserId) -> Work<u32> {
     Ok(connection.prepare_cached(sql)?.query_row([user.as_bytes()], |row| row.get(0))?)
 }
 
-/// Those of `others` who are joined in a conversation in which `user` is joined.
-pub(crate) fn sharing(connection: &Connection, user: UserId, others: Vec<UserId>) -> Work<Vec<UserId>> {
-    let mut mine = HashSet::new();
-    any_joined(connection, user, |conversation| {
-        mine.insert(conversation);
-        false
-    })?;
-    let mut sharing = Vec::new();
-    for other in others {
-        if any_joined(connection, other, |conversation| mine.contains(&conversation))? {
-            sharing.push(other);
-        }
-    }
-    Ok(sharing)
-}
-
 /// Whether `is_wanted` says so of any conversation that the user is joined in; stops at the first.
-fn any_joined(
+pub(crate) fn any_joined(
     connection: &Connection,
     user: UserId,
     mut is_wanted: impl FnMut(ConversationId) -> bool,

@@ -8,6 +8,9 @@ use rusqlite::Row;
 
 use crate::error::{Work, WorkError};
 
+/// The key of a conversation's rows in `entries` and `entry_ids`.
+pub(crate) type LogKey = i64;
+
 /// A value that one column holds.
 pub(crate) trait Column: Sized {
     /// Reads it from the column with this index.

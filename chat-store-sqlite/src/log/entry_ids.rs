@@ -7,11 +7,11 @@
 
 use chat_core::domain::Seq;
 use chat_core::id::EntryId;
-use rusqlite::{CachedStatement, Connection, params};
+use rusqlite::{CachedStatement, Connection};
 
-use crate::column::{get, integer};
 use crate::error::{Work, WorkError};
-use crate::log::LogKey;
+use crate::table::column::LogKey;
+use crate::table::{entries, entry_ids};
 
 /// Entries of a block. More of them make the index cheaper and the look into the log dearer.
 const BLOCK: u64 = 64;
@@ -31,16 +31,10 @@ impl<'connection> RecentIds<'connection> {
     /// Reads those of a log with this head.
     pub(crate) fn read(connection: &'connection Connection, key: LogKey, head: Seq) -> Work<Self> {
         let indexed = Seq::new(head.get() / BLOCK * BLOCK).unwrap_or_default();
-        let sql = "SELECT id FROM entries WHERE conversation = ?1 AND seq > ?2 ORDER BY seq";
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([key, integer(indexed.get())])?;
         let mut ids = Vec::with_capacity(BLOCK as usize * 2);
-        while let Some(row) = rows.next()? {
-            ids.push(get(row, 0)?);
-        }
+        entries::ids_above(connection, key, indexed, &mut ids)?;
         if ids.len() as u64 == head.since(indexed) {
-            let sql = "SELECT seq FROM entry_ids WHERE conversation = ?1 AND id = ?2";
-            Ok(Self { key, lookup: connection.prepare_cached(sql)?, indexed, ids })
+            Ok(Self { key, lookup: entry_ids::lookup(connection)?, indexed, ids })
         } else {
             Err(WorkError::damaged("a log has a hole near its head"))
         }
@@ -51,8 +45,7 @@ impl<'connection> RecentIds<'connection> {
         if let Some(position) = self.ids.iter().position(|recent| *recent == id) {
             return Ok(Seq::new(self.indexed.get() + 1 + position as u64));
         }
-        let mut rows = self.lookup.query(params![self.key, id.as_bytes()])?;
-        rows.next()?.map(|row| get(row, 0)).transpose()
+        entry_ids::find(&mut self.lookup, self.key, id)
     }
 
     /// Adds the id of the entry that was appended next.
@@ -70,11 +63,6 @@ impl<'connection> RecentIds<'connection> {
             return Ok(());
         }
         complete.sort_unstable();
-        let sql = "INSERT INTO entry_ids (conversation, id, seq) VALUES (?1, ?2, ?3)";
-        let mut statement = connection.prepare_cached(sql)?;
-        for (id, seq) in complete {
-            statement.execute(params![self.key, id.as_bytes(), integer(seq)])?;
-        }
-        Ok(())
+        entry_ids::insert(connection, self.key, &complete)
     }
 }

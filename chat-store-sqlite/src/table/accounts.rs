@@ -1,12 +1,12 @@
-//! Accounts. Sessions are in `session`.
+//! The table `accounts`.
 
 use chat_core::domain::{DisplayName, Email};
 use chat_core::id::UserId;
-use chat_core::port::{Account, AccountCreation, NewAccount, StoredAccount, UsernameKeys};
+use chat_core::port::{Account, NewAccount, StoredAccount, UsernameKeys};
 use chat_core::time::Timestamp;
 use rusqlite::{Connection, Params, Row, params};
 
-use crate::column::get;
+use super::column::get;
 use crate::error::Work;
 
 macro_rules! select_accounts {
@@ -19,8 +19,8 @@ macro_rules! select_accounts {
     };
 }
 
-/// Creates an account; see the port for the contract.
-pub(crate) fn create(connection: &Connection, new: &NewAccount) -> Work<AccountCreation> {
+/// Adds an account unless its id or a key of its name is there; answers whether it was added.
+pub(crate) fn insert(connection: &Connection, new: &NewAccount) -> Work<bool> {
     let sql = "INSERT INTO accounts (user_id, username, name_folded, name_skeleton, display_name, email,
                  password_hash, disabled, created_at)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, FALSE, ?8) ON CONFLICT DO NOTHING";
@@ -34,15 +34,11 @@ pub(crate) fn create(connection: &Connection, new: &NewAccount) -> Work<AccountC
         new.password_hash,
         new.created_at.unix_ms(),
     ])?;
-    if inserted == 1 || is_same(connection, new)? {
-        Ok(AccountCreation::Created)
-    } else {
-        Ok(AccountCreation::NameTaken)
-    }
+    Ok(inserted == 1)
 }
 
-/// Whether the account is there already, by an earlier call whose outcome was not known.
-fn is_same(connection: &Connection, new: &NewAccount) -> Work<bool> {
+/// Whether there is an account with this id and these keys.
+pub(crate) fn has(connection: &Connection, new: &NewAccount) -> Work<bool> {
     let sql = "SELECT 1 FROM accounts WHERE user_id = ?1 AND name_folded = ?2 AND name_skeleton = ?3";
     let keys = params![new.user_id.as_bytes(), new.username.folded, new.username.skeleton];
     Ok(connection.prepare_cached(sql)?.exists(keys)?)
@@ -53,23 +49,18 @@ pub(crate) fn account(connection: &Connection, user: UserId) -> Work<Option<Acco
     find(connection, select_accounts!("user_id = ?1"), [user.as_bytes()])
 }
 
-/// The account with this name, as registered or else as folded.
-pub(crate) fn by_name(connection: &Connection, name: &UsernameKeys) -> Work<Option<Account>> {
-    let exact = select_accounts!("username = ?1 ORDER BY user_id LIMIT 1");
-    match find(connection, exact, [&name.text])? {
-        Some(account) => Ok(Some(account)),
-        None => find(connection, select_accounts!("name_folded = ?1"), [&name.folded]),
-    }
+/// The account that was registered with exactly this name; the oldest, should there be several.
+pub(crate) fn by_username(connection: &Connection, username: &str) -> Work<Option<Account>> {
+    find(connection, select_accounts!("username = ?1 ORDER BY user_id LIMIT 1"), [username])
 }
 
-/// The accounts of those of `users` who have one.
-pub(crate) fn accounts(connection: &Connection, users: &[UserId]) -> Work<Vec<Account>> {
-    let accounts = users.iter().filter_map(|user| account(connection, *user).transpose());
-    accounts.collect()
+/// The account whose name is this when it is folded.
+pub(crate) fn by_folded_name(connection: &Connection, folded: &str) -> Work<Option<Account>> {
+    find(connection, select_accounts!("name_folded = ?1"), [folded])
 }
 
-/// A page of all accounts with the keys of their names.
-pub(crate) fn all(connection: &Connection, after: Option<UserId>, limit: u32) -> Work<Vec<StoredAccount>> {
+/// A page of all, by id, with the keys of their names.
+pub(crate) fn page(connection: &Connection, after: Option<UserId>, limit: u32) -> Work<Vec<StoredAccount>> {
     let sql = select_accounts!("user_id > ?1 ORDER BY user_id LIMIT ?2");
     let mut statement = connection.prepare_cached(sql)?;
     let after = after.as_ref().map_or(&[][..], |user| user.as_bytes());

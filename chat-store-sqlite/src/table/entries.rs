@@ -1,12 +1,13 @@
-//! Entries as rows: how they are written and read. Which ones, says `log`.
+//! The table `entries`: entries as rows, and how they are found by their number.
 
-use chat_core::domain::{ClientId, Content, Entry, EntryBody, Event, Message, MessageKind, RoomName, Topic};
-use chat_core::id::{ConversationId, UserId};
-use rusqlite::{CachedStatement, Connection, Row, params};
+use chat_core::domain::{
+    ClientId, Content, Entry, EntryBody, Event, Head, Message, MessageKind, RoomName, Seq, Topic,
+};
+use chat_core::id::{ConversationId, EntryId, UserId};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use crate::column::{get, integer, role_code};
+use super::column::{LogKey, get, integer, role_code};
 use crate::error::{Work, WorkError};
-use crate::log::LogKey;
 
 /// Selects entries of a conversation. Kinds below 16 are messages.
 macro_rules! select_entries {
@@ -19,7 +20,24 @@ macro_rules! select_entries {
     };
 }
 
-pub(crate) use select_entries;
+/// Entries above ?2 up to ?3, upwards, at most ?4.
+pub(crate) const STRETCH: &str = select_entries!("seq > ?2 AND seq <= ?3 ORDER BY seq LIMIT ?4");
+/// Messages from ?2 up to ?3, upwards, at most ?4.
+pub(crate) const MESSAGES_UPWARDS: &str =
+    select_entries!("seq >= ?2 AND seq <= ?3 AND kind < 16 ORDER BY seq LIMIT ?4");
+/// Messages from ?2 up to ?3, downwards, at most ?4.
+pub(crate) const MESSAGES_DOWNWARDS: &str =
+    select_entries!("seq >= ?2 AND seq <= ?3 AND kind < 16 ORDER BY seq DESC LIMIT ?4");
+
+/// Which messages to count, and how far.
+pub(crate) struct Stretch {
+    /// Those above this entry,
+    pub(crate) after: Seq,
+    /// the oldest so many of them,
+    pub(crate) limit: u64,
+    /// until the count is this.
+    pub(crate) bound: u64,
+}
 
 /// Inserts an entry that is a message; for [`insert_message`].
 pub(crate) const INSERT_MESSAGE: &str = "INSERT INTO entries
@@ -76,6 +94,76 @@ pub(crate) fn insert_event(connection: &Connection, key: LogKey, entry: &Entry, 
         topic.map(Topic::as_str),
     ])?;
     Ok(())
+}
+
+/// How far a log has come. Every log has an entry.
+pub(crate) fn head(connection: &Connection, key: LogKey) -> Work<Head> {
+    let sql = "SELECT seq, messages_so_far FROM entries WHERE conversation = ?1 ORDER BY seq DESC LIMIT 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key])?;
+    let row = rows.next()?.ok_or_else(|| WorkError::damaged("a conversation has no log"))?;
+    Ok(Head { seq: get(row, 0)?, messages: get(row, 1)? })
+}
+
+/// The entry with this number, which is there.
+pub(crate) fn at(
+    connection: &Connection,
+    key: LogKey,
+    conversation: ConversationId,
+    seq: Seq,
+) -> Work<Entry> {
+    let mut statement = connection.prepare_cached(select_entries!("seq = ?2"))?;
+    let mut rows = statement.query([key, integer(seq.get())])?;
+    let row = rows.next()?;
+    read(row.ok_or_else(|| WorkError::damaged(format!("a log has no entry {seq}")))?, conversation)
+}
+
+/// The ids of the entries above `after`, in their order, added to `ids`.
+pub(crate) fn ids_above(
+    connection: &Connection,
+    key: LogKey,
+    after: Seq,
+    ids: &mut Vec<EntryId>,
+) -> Work<()> {
+    let sql = "SELECT id FROM entries WHERE conversation = ?1 AND seq > ?2 ORDER BY seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key, integer(after.get())])?;
+    while let Some(row) = rows.next()? {
+        ids.push(get(row, 0)?);
+    }
+    Ok(())
+}
+
+/// How many of the entries up to `seq` are messages. There must be such an entry.
+pub(crate) fn messages_upto(connection: &Connection, key: LogKey, seq: Seq) -> Work<u64> {
+    if seq == Seq::ZERO {
+        return Ok(0);
+    }
+    let sql = "SELECT messages_so_far FROM entries WHERE conversation = ?1 AND seq = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let count = statement.query_row([key, integer(seq.get())], |row| row.get::<_, i64>(0)).optional()?;
+    let count = count.and_then(|count| u64::try_from(count).ok());
+    count.ok_or_else(|| WorkError::damaged(format!("a log has no entry {seq}")))
+}
+
+/// How many of the oldest `limit` messages above `after` are not by `user`; counts up to `bound`.
+pub(crate) fn messages_by_others(
+    connection: &Connection,
+    key: LogKey,
+    user: UserId,
+    Stretch { after, limit, bound }: Stretch,
+) -> Work<u64> {
+    let sql =
+        "SELECT author FROM entries WHERE conversation = ?1 AND seq > ?2 AND kind < 16 ORDER BY seq LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key, integer(after.get()), integer(limit)])?;
+    let mut others = 0;
+    while others < bound
+        && let Some(row) = rows.next()?
+    {
+        others += u64::from(get::<UserId>(row, 0)? != user);
+    }
+    Ok(others)
 }
 
 /// Reads a row of [`select_entries`].

@@ -1,0 +1,4 @@
+//! Accounts and sessions: what takes more than one statement.
+
+pub(crate) mod name;
+pub(crate) mod session;
