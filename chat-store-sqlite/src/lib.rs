@@ -78,8 +78,8 @@ use server::writer::{Size, Writer};
 
 /// A database that is open. Clones share it.
 ///
-/// When the last clone is dropped, queued writes are finished and the write-ahead log is copied
-/// into the file; that blocks the thread for a moment.
+/// When the last clone is dropped, queued writes are finished, and unless another program has the database
+/// open the write-ahead log is copied into the file; that blocks the thread for a moment.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
     inner: Arc<Inner>,

@@ -4,11 +4,16 @@
 
 mod support;
 
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
 use chat_core::id::UserId;
 use chat_core::port::{AccountStore, RoomStore};
 use chat_core::time::Timestamp;
 use chat_store_sqlite::{Beside, OpenError, SqliteConfig, SqliteStore};
-use support::{Place, room, user};
+use rusqlite::Connection;
+use support::{Place, contents, message, room, send, user};
 
 #[tokio::test]
 async fn accounts_can_be_changed_and_copied_while_the_database_is_served() {
@@ -34,6 +39,58 @@ async fn accounts_can_be_changed_and_copied_while_the_database_is_served() {
     drop(beside);
     served.set_disabled(user(1), false).await.unwrap();
     assert!(served.health().is_ok());
+}
+
+/// Patience that no test outlasts.
+const FOR_EVER: Duration = Duration::from_secs(600);
+
+/// Closes a store on a thread of its own and waits until it is closed.
+fn close<T: Send + 'static>(store: T) -> Result<(), mpsc::RecvTimeoutError> {
+    let (closed, is_closed) = mpsc::channel();
+    thread::spawn(move || {
+        drop(store);
+        closed.send(()).ok();
+    });
+    is_closed.recv_timeout(Duration::from_secs(20))
+}
+
+/// A reader in another program that holds the state of now until it is dropped.
+fn old_reader(place: &Place) -> Connection {
+    let reader = Connection::open(place.database()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta;").unwrap();
+    reader
+}
+
+#[tokio::test]
+async fn closing_never_waits_for_readers_of_an_old_state() {
+    let place = Place::new();
+    let patient = SqliteConfig { busy_timeout: FOR_EVER, ..SqliteConfig::new(place.database()) };
+    let served = SqliteStore::open(patient.clone()).unwrap();
+    let room_id = room(&served, user(1)).await;
+    let reader = old_reader(&place);
+    send(&served, room_id, vec![message(user(1), "newer than what the reader sees")]).await;
+
+    let beside = Beside::open(patient).unwrap();
+    beside.accounts().create_account(account(user(1))).await.unwrap();
+    assert_eq!(close(beside), Ok(()), "a tool waits for the reader, and with it all who write");
+    send(&served, room_id, vec![message(user(1), "the server goes on")]).await;
+    assert_eq!(close(served), Ok(()), "the server waits for the reader");
+    drop(reader);
+
+    let again = place.open();
+    assert_eq!(contents(&again, room_id).await.len(), 2);
+    drop(again);
+    assert!(!place.path("chat.db-wal").exists(), "who closes last leaves a single file behind");
+}
+
+#[tokio::test]
+async fn a_tool_without_a_server_leaves_a_single_file_behind() {
+    let place = Place::new();
+    drop(place.open());
+    let beside = Beside::open(SqliteConfig::new(place.database())).unwrap();
+    beside.accounts().create_account(account(user(1))).await.unwrap();
+    drop(beside);
+    assert!(!place.path("chat.db-wal").exists());
 }
 
 #[test]

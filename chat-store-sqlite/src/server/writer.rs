@@ -273,12 +273,9 @@ impl Lane {
         self.connection.prepare_cached(sql)?.query_row([], |_| Ok(()))
     }
 
+    /// Nothing here waits for other processes. If this is the last connection of all, SQLite itself copies the
+    /// write-ahead log and removes it; otherwise that is for who closes last.
     fn close(self) {
-        if self.failure.check().is_ok()
-            && let Err(error) = self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)")
-        {
-            tracing::warn!(%error, "the write-ahead log stays beside the database; the next start reads it");
-        }
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the database is not closed cleanly; the next start repairs it");
         }
