@@ -72,7 +72,8 @@ pub use error::{MaintenanceError, OpenError, Stopped};
 
 use error::Work;
 use server::failure::Failure;
-use server::open::{self, FileLock};
+use server::lock::FileLock;
+use server::open;
 use server::reader::Readers;
 use server::writer::{Size, Writer};
 

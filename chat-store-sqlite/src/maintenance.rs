@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::SqliteStore;
 use crate::config::SqliteConfig;
 use crate::error::{MaintenanceError, is_damage};
-use crate::server::open;
+use crate::server::{open, place};
 use crate::table::meta;
 
 impl SqliteStore {
@@ -65,12 +65,13 @@ fn copy(config: &SqliteConfig, target: &Path) -> Result<(), MaintenanceError> {
     if target.exists() {
         return Err(MaintenanceError::Exists(target.into()));
     }
-    let partial = open::beside(target, ".partial");
+    let partial = place::beside(target, ".partial");
     match fs::remove_file(&partial) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&partial)(error)),
         Ok(()) | Err(_) => {}
     }
-    let file = open::private_file(&partial, OpenOptions::new().create_new(true)).map_err(failed(&partial))?;
+    let file =
+        place::private_file(&partial, OpenOptions::new().create_new(true)).map_err(failed(&partial))?;
     let finished = copy_pages(config, &partial)
         .and_then(|()| file.sync_all().map_err(failed(&partial)))
         .and_then(|()| fs::rename(&partial, target).map_err(failed(target)));

@@ -1,8 +1,8 @@
-//! Opening a database file: the lock, the checks, the settings of connections, the migrations.
+//! Opening a database file: the checks, the settings of connections, the migrations.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -10,6 +10,7 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::config::{Durability, SqliteConfig};
 use crate::error::OpenError;
+use crate::server::place::private_file;
 use crate::table::meta;
 
 /// "CHAT", in the header of every database of this program.
@@ -22,50 +23,6 @@ const STEPS: &[M<'static>] = &[M::up(include_str!("../../migrations/0001_initial
 
 pub(crate) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(STEPS)
-}
-
-/// The exclusive lock on a database, as long as this value lives or the process does.
-#[derive(Debug)]
-pub(crate) struct FileLock {
-    _file: File,
-}
-
-impl FileLock {
-    pub(crate) fn take(database: &Path) -> Result<Self, OpenError> {
-        let path = beside(database, ".lock");
-        let unusable = |source| OpenError::Io { path: path.clone(), source };
-        let mut file = private_file(&path, OpenOptions::new().create(true)).map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse { path: database.into(), holder: holder(&mut file) });
-            }
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
-        }
-        // Who holds the lock is only told to people.
-        file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(unusable)?;
-        Ok(Self { _file: file })
-    }
-}
-
-fn holder(file: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
-}
-
-/// `path` with `suffix` behind its file name.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
-/// Opens a file for reading and writing; if that creates it, only this user may read it.
-pub(crate) fn private_file(path: &Path, options: &mut OpenOptions) -> std::io::Result<File> {
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
-    options.read(true).write(true).open(path)
 }
 
 /// Opens the database for writing, creates it or brings it to this version's format.

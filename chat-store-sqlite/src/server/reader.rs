@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use crate::error::Work;
 use crate::server::failure::Failure;
-use crate::server::open::FileLock;
+use crate::server::lock::FileLock;
 
 /// A fixed number of connections, one for each read at a time; further reads wait.
 #[derive(Debug)]
