@@ -171,7 +171,8 @@ async fn open_sqlite(config: &Config) -> Result<SqliteStore, Failure> {
 fn sqlite_failure(error: OpenError) -> Failure {
     let code = match &error {
         OpenError::InUse { .. } => Code::TryAgain,
-        OpenError::NotADatabase { .. }
+        OpenError::SeveralNames { .. }
+        | OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }
         | OpenError::Older { .. }

@@ -31,7 +31,9 @@ pub(crate) async fn backup(config: &Config, file: PathBuf) -> Result<(), Failure
     let store = stores::open_sqlite_beside(config).await?;
     store.backup(&file).await.map_err(|error| {
         let code = match &error {
-            MaintenanceError::Exists(_) | MaintenanceError::Io { .. } => Code::CannotCreate,
+            MaintenanceError::Exists(_)
+            | MaintenanceError::OfTheDatabase(_)
+            | MaintenanceError::Io { .. } => Code::CannotCreate,
             MaintenanceError::Damaged { .. } => Code::DataError,
             _ => Code::InputOutput,
         };

@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 
 use chat_testkit::client::TestClient;
 use serde_json::{Value, json};
@@ -70,6 +70,18 @@ fn a_directory_in_use_is_named_and_refused() {
     let server = Server::start();
     let second = Server::with().set("data_dir", server.data_dir().to_str().unwrap()).try_start();
     let refused = second.expect_err("the directory is in use");
+    assert_eq!(refused.code, Some(75), "{}", refused.log);
+    assert!(refused.log.contains(&format!("in use by process {}", server.process_id())), "{}", refused.log);
+}
+
+#[test]
+fn a_file_in_use_is_refused_behind_a_link_too() {
+    let server = Server::start();
+    let second = Server::with();
+    let data = second.directory().join("chat-data");
+    fs::create_dir(&data).unwrap();
+    symlink(server.data_dir().join("chat.db"), data.join("chat.db")).unwrap();
+    let refused = second.try_start().expect_err("the file is in use");
     assert_eq!(refused.code, Some(75), "{}", refused.log);
     assert!(refused.log.contains(&format!("in use by process {}", server.process_id())), "{}", refused.log);
 }

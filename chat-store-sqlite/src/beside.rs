@@ -22,6 +22,10 @@ impl Beside {
     /// # Errors
     /// There is none, or it is damaged, of another version or none of ours; the message says what to do.
     pub fn open(config: SqliteConfig) -> Result<Self, OpenError> {
+        if !config.path.exists() {
+            return Err(OpenError::Missing { path: config.path });
+        }
+        let config = config.resolved()?;
         let connection = open::connection_beside(&config)?;
         SqliteStore::assemble(config, connection, None).map(Self)
     }

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::OpenError;
+use crate::server::place;
+
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Durability {
@@ -19,7 +22,7 @@ pub enum Durability {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqliteConfig {
     /// The database file; its directory must exist. Beside it lie `…-wal` and `…-shm` (part of
-    /// the database while it is open) and `….lock`.
+    /// the database while it is open) and `….lock`; where this is a symbolic link, beside the file itself.
     pub path: PathBuf,
     /// What an acknowledged write survives.
     pub durability: Durability,
@@ -44,5 +47,10 @@ impl SqliteConfig {
             writer_cache_kib: 16 * 1_024,
             reader_cache_kib: 4 * 1_024,
         }
+    }
+    /// The same with the database's real path.
+    pub(crate) fn resolved(self) -> Result<Self, OpenError> {
+        let path = place::real_path(&self.path)?;
+        Ok(Self { path, ..self })
     }
 }

@@ -22,6 +22,15 @@ pub enum OpenError {
         /// The process that has it open, where that is known.
         holder: Option<u32>,
     },
+    /// The file has a second name (a hard link), and SQLite would keep a write-ahead log for each.
+    #[error(
+        "{path} has more than one name (hard links), and whoever opens another one damages it; remove the other \
+         names, and make copies with `backup`"
+    )]
+    SeveralNames {
+        /// The file, by the name that was given.
+        path: PathBuf,
+    },
     /// The file is no SQLite database, or its first page is destroyed.
     #[error("{path} is not a database; choose another path, or restore a backup if it was one")]
     NotADatabase {
@@ -108,6 +117,9 @@ pub enum MaintenanceError {
     /// The target of a backup exists; it is never overwritten.
     #[error("{0} exists already; choose another name")]
     Exists(PathBuf),
+    /// A file of the database itself has the name that a backup, or the file in which it grows, would have.
+    #[error("{0} cannot be the name of a backup: the database would be in its way; choose another name")]
+    OfTheDatabase(PathBuf),
     /// The operating system refuses.
     #[error("{path} cannot be written")]
     Io {

@@ -7,7 +7,7 @@
 //!   transaction: many appends to many conversations, one wait for the disk. See [`Durability`] for what an
 //!   acknowledged write survives.
 //! - **Readers beside it**, a few connections; a read sees every write that was acknowledged before.
-//! - **One process.** A lock file keeps others out; a crash releases it.
+//! - **One process.** A lock file keeps others out, by whatever links they come; a crash releases it.
 //! - **A failed commit stops the store** for good, because nobody knows what is on the disk: every call is
 //!   `Unavailable` from then on, [`SqliteStore::health`] says why and [`SqliteStore::stopped`] resolves. A full
 //!   disk only refuses writes.
@@ -104,11 +104,13 @@ impl SqliteStore {
     /// # Errors
     /// When the file is in use, damaged, newer than this version or none of ours; the message says what to do.
     pub fn open(config: SqliteConfig) -> Result<Self, OpenError> {
+        let config = config.resolved()?;
         let lock = FileLock::take(&config.path)?;
         let connection = open::writer_connection(&config)?;
         Self::assemble(config, connection, Some(Arc::new(lock)))
     }
 
+    /// `config.path` is the real path.
     fn assemble(
         config: SqliteConfig,
         connection: Connection,

@@ -62,10 +62,14 @@ fn copy(config: &SqliteConfig, target: &Path) -> Result<(), MaintenanceError> {
         let path = path.to_owned();
         move |source| MaintenanceError::Io { path, source }
     };
-    if target.exists() {
+    if fs::symlink_metadata(target).is_ok() {
         return Err(MaintenanceError::Exists(target.into()));
     }
+    let target = &place::resolved(target).map_err(failed(target))?;
     let partial = place::beside(target, ".partial");
+    if [target, &partial].into_iter().any(|path| place::belongs_to(&config.path, path)) {
+        return Err(MaintenanceError::OfTheDatabase(target.clone()));
+    }
     match fs::remove_file(&partial) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&partial)(error)),
         Ok(()) | Err(_) => {}

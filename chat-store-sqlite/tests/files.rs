@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 
 use chat_core::port::RoomStore;
-use chat_store_sqlite::{MaintenanceError, OpenError, SqliteConfig, SqliteStore};
+use chat_store_sqlite::{Beside, MaintenanceError, OpenError, SqliteConfig, SqliteStore};
 use rusqlite::Connection;
 use support::{ALL, Place, contents, message, room, send, user};
 
@@ -33,6 +33,93 @@ async fn a_second_store_on_one_file_is_refused_until_the_first_closes() {
     assert!(refusal.to_string().contains("stop that process"), "{refusal}");
     drop(store);
     place.open();
+}
+
+/// Other ways to write the path of the database.
+#[cfg(unix)]
+fn detours(place: &Place) -> Vec<std::path::PathBuf> {
+    use std::os::unix::fs::symlink;
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    symlink(place.database(), place.path("elsewhere/file.db")).unwrap();
+    symlink("file.db", place.path("elsewhere/link-to-a-link.db")).unwrap();
+    symlink(place.path(""), place.path("elsewhere/directory")).unwrap();
+    [
+        "elsewhere/file.db",
+        "elsewhere/link-to-a-link.db",
+        "elsewhere/directory/chat.db",
+        "elsewhere/../chat.db",
+    ]
+    .map(|detour| place.path(detour))
+    .to_vec()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_database_is_locked_by_whatever_links_one_comes() {
+    let place = Place::new();
+    drop(place.open());
+    for detour in detours(&place) {
+        let first = SqliteStore::open(SqliteConfig::new(&detour)).unwrap();
+        let room = room(&first, user(1)).await;
+        let second = SqliteStore::open(SqliteConfig::new(place.database()));
+        assert!(matches!(second, Err(OpenError::InUse { .. })), "{detour:?}: {second:?}");
+        let beside = Beside::open(SqliteConfig::new(&detour)).unwrap();
+        assert!(beside.rooms().conversation(room).await.unwrap().is_some());
+        drop((first, beside));
+        let store = place.open();
+        let third = SqliteStore::open(SqliteConfig::new(&detour));
+        assert!(matches!(third, Err(OpenError::InUse { .. })), "{detour:?}: {third:?}");
+        assert!(store.conversation(room).await.unwrap().is_some());
+    }
+    assert!(!place.path("elsewhere/file.db.lock").exists(), "the lock is beside the file");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_database_with_a_second_name_is_refused_while_it_has_it() {
+    let place = Place::new();
+    let store = place.open();
+    let second = place.path("second.db");
+    fs::hard_link(place.database(), &second).unwrap();
+    let refused = SqliteStore::open(SqliteConfig::new(&second)).unwrap_err();
+    assert!(matches!(refused, OpenError::SeveralNames { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("remove the other names"), "{refused}");
+    let beside = Beside::open(SqliteConfig::new(&second));
+    assert!(matches!(beside, Err(OpenError::SeveralNames { .. })), "{beside:?}");
+    assert!(!place.path("second.db-wal").exists());
+    drop(store);
+    fs::remove_file(second).unwrap();
+    place.open();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_backup_never_takes_the_place_of_the_database() {
+    let place = Place::new();
+    let store = place.open();
+    let room = room(&store, user(1)).await;
+    for target in detours(&place) {
+        let refused = store.backup(&target).await;
+        assert!(matches!(refused, Err(MaintenanceError::Exists(_))), "{target:?}: {refused:?}");
+    }
+    for target in ["chat.db-journal", "elsewhere/directory/chat.db-journal", "elsewhere/../chat.db-journal"] {
+        let refused = store.backup(place.path(target)).await;
+        assert!(matches!(refused, Err(MaintenanceError::OfTheDatabase(_))), "{target}: {refused:?}");
+    }
+    std::os::unix::fs::symlink(place.path("nowhere"), place.path("dangling.db")).unwrap();
+    let refused = store.backup(place.path("dangling.db")).await;
+    assert!(matches!(refused, Err(MaintenanceError::Exists(_))), "{refused:?}");
+    drop(store);
+
+    // The file in which a backup grows is removed before it is made: here that would be the database.
+    let partial = place.path("data.partial");
+    fs::rename(place.database(), &partial).unwrap();
+    let store = SqliteStore::open(SqliteConfig::new(&partial)).unwrap();
+    let refused = store.backup(place.path("data")).await;
+    assert!(matches!(refused, Err(MaintenanceError::OfTheDatabase(_))), "{refused:?}");
+    drop(store);
+    let store = SqliteStore::open(SqliteConfig::new(&partial)).unwrap();
+    assert!(store.conversation(room).await.unwrap().is_some());
 }
 
 #[test]

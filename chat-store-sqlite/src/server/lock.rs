@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::Path;
 
-use super::place::{beside, private_file};
+use super::place::{LOCK, beside, private_file};
 use crate::error::OpenError;
 
 /// The exclusive lock on a database, as long as this value lives or the process does.
@@ -14,8 +14,9 @@ pub(crate) struct FileLock {
 }
 
 impl FileLock {
+    /// Takes the lock on the database with this real path.
     pub(crate) fn take(database: &Path) -> Result<Self, OpenError> {
-        let path = beside(database, ".lock");
+        let path = beside(database, LOCK);
         let unusable = |source| OpenError::Io { path: path.clone(), source };
         let mut file = private_file(&path, OpenOptions::new().create(true)).map_err(unusable)?;
         match file.try_lock() {

@@ -57,9 +57,6 @@ pub(crate) fn writer_connection(config: &SqliteConfig) -> Result<Connection, Ope
 /// Opens a database that another process may have open, as it is.
 pub(crate) fn connection_beside(config: &SqliteConfig) -> Result<Connection, OpenError> {
     let path = &config.path;
-    if !path.exists() {
-        return Err(OpenError::Missing { path: path.clone() });
-    }
     let failed = |source| sqlite_error(path, source);
     let connection = connect(config).map_err(failed)?;
     check_origin(&connection, path)?;
