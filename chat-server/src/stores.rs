@@ -172,6 +172,7 @@ fn sqlite_failure(error: OpenError) -> Failure {
     let code = match &error {
         OpenError::InUse { .. } => Code::TryAgain,
         OpenError::SeveralNames { .. }
+        | OpenError::Replaced { .. }
         | OpenError::NotADatabase { .. }
         | OpenError::Foreign { .. }
         | OpenError::Newer { .. }

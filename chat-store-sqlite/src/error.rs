@@ -31,6 +31,16 @@ pub enum OpenError {
         /// The file, by the name that was given.
         path: PathBuf,
     },
+    /// Another file is in the place of the database that was open here last, and the write-ahead log of that one is
+    /// still there.
+    #[error(
+        "{path} was replaced, but the write-ahead log of the database before is still beside it; to use {path} as it \
+         is now, move {path}-wal and {path}-shm away; to go on with the database before, put it back in its place"
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is no SQLite database, or its first page is destroyed.
     #[error("{path} is not a database; choose another path, or restore a backup if it was one")]
     NotADatabase {

@@ -105,8 +105,8 @@ impl SqliteStore {
     /// When the file is in use, damaged, newer than this version or none of ours; the message says what to do.
     pub fn open(config: SqliteConfig) -> Result<Self, OpenError> {
         let config = config.resolved()?;
-        let lock = FileLock::take(&config.path)?;
-        let connection = open::writer_connection(&config)?;
+        let mut lock = FileLock::take(&config.path)?;
+        let connection = open::writer_connection(&config, &mut lock)?;
         Self::assemble(config, connection, Some(Arc::new(lock)))
     }
 

@@ -21,7 +21,7 @@ impl SqliteStore {
     /// and is on the disk.
     ///
     /// To restore, put the copy in the place of the database while no process has it open, and
-    /// remove the `-wal` and `-shm` files beside it. The restored store names a new epoch, so that clients drop
+    /// remove the `-wal` and `-shm` files beside it (a log that belongs to another file is refused). The restored store names a new epoch, so that clients drop
     /// what they know of the history that is gone.
     ///
     /// # Errors
@@ -35,8 +35,8 @@ impl SqliteStore {
     }
 
     /// Begins a new epoch and answers its name: whoever opens the database from now on tells clients that it holds
-    /// another history than the one they know. For a database that was put back from a copy that
-    /// [`backup`](Self::backup) has not made.
+    /// another history than the one they know. For a database that was put back from a copy of which the store
+    /// cannot know: one that [`backup`](Self::backup) has not made, with its lock file or in another directory.
     ///
     /// # Errors
     /// When that cannot be stored.

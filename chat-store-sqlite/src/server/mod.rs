@@ -6,4 +6,5 @@ pub(crate) mod lock;
 pub(crate) mod open;
 pub(crate) mod place;
 pub(crate) mod reader;
+mod replaced;
 pub(crate) mod writer;

@@ -10,7 +10,9 @@ use rusqlite_migration::{M, Migrations};
 
 use crate::config::{Durability, SqliteConfig};
 use crate::error::OpenError;
+use crate::server::lock::{self, FileLock};
 use crate::server::place::private_file;
+use crate::server::replaced;
 use crate::table::meta;
 
 /// "CHAT", in the header of every database of this program.
@@ -26,8 +28,9 @@ pub(crate) fn migrations() -> Migrations<'static> {
 }
 
 /// Opens the database for writing, creates it or brings it to this version's format.
-pub(crate) fn writer_connection(config: &SqliteConfig) -> Result<Connection, OpenError> {
+pub(crate) fn writer_connection(config: &SqliteConfig, lock: &mut FileLock) -> Result<Connection, OpenError> {
     let path = &config.path;
+    let is_replaced = replaced::check(path, lock.last_run())?;
     match private_file(path, OpenOptions::new().create_new(true)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -35,7 +38,13 @@ pub(crate) fn writer_connection(config: &SqliteConfig) -> Result<Connection, Ope
     }
     let failed = |source| sqlite_error(path, source);
     let mut connection = connect(config).map_err(failed)?;
-    check_origin(&connection, path)?;
+    let is_new = check_origin(&connection, path)? == Origin::Empty;
+    // From here until the file names the new run nobody can tell by its name.
+    lock.note_run(None).map_err(|source| OpenError::Io { path: path.clone(), source })?;
+    if !is_new {
+        // Before there is a write-ahead log: a backup with a log beside it is refused.
+        meta::renew_epoch_of_a_backup(&connection, is_replaced).map_err(failed)?;
+    }
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
@@ -50,13 +59,19 @@ pub(crate) fn writer_connection(config: &SqliteConfig) -> Result<Connection, Ope
         .pragma_update(None, "synchronous", synchronous)
         .and_then(|()| set_cache_size(&connection, config.writer_cache_kib))
         .map_err(failed)?;
-    meta::renew_epoch_of_a_backup(&connection).map_err(failed)?;
+    replaced::begin_run(&connection, lock);
     Ok(connection)
 }
 
 /// Opens a database that another process may have open, as it is.
 pub(crate) fn connection_beside(config: &SqliteConfig) -> Result<Connection, OpenError> {
     let path = &config.path;
+    let noted = lock::noted_run(path);
+    if let Err(replaced) = replaced::check(path, noted.as_deref())
+        && lock::noted_run(path) == noted
+    {
+        return Err(replaced); // and no server began a run meanwhile
+    }
     let failed = |source| sqlite_error(path, source);
     let connection = connect(config).map_err(failed)?;
     check_origin(&connection, path)?;
@@ -95,15 +110,24 @@ fn set_cache_size(connection: &Connection, kib: u32) -> Result<(), rusqlite::Err
     connection.pragma_update(None, "cache_size", -i64::from(kib))
 }
 
+/// Where a file comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Origin {
+    /// Nowhere: nothing is in it.
+    Empty,
+    /// This program.
+    Ours,
+}
+
 /// Refuses files that this version must not touch, before anything is changed.
-fn check_origin(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+fn check_origin(connection: &Connection, path: &Path) -> Result<Origin, OpenError> {
     let pragma = |name| {
         let value = connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         value.map_err(|source| sqlite_error(path, source))
     };
     let is_empty = pragma("schema_version")? == 0;
     if is_empty {
-        return Ok(());
+        return Ok(Origin::Empty);
     }
     if pragma("application_id")? != APPLICATION_ID {
         return Err(OpenError::Foreign { path: path.into() });
@@ -112,7 +136,7 @@ fn check_origin(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     if found > known {
         return Err(OpenError::Newer { path: path.into(), found, known });
     }
-    Ok(())
+    Ok(Origin::Ours)
 }
 
 fn sqlite_error(path: &Path, source: rusqlite::Error) -> OpenError {

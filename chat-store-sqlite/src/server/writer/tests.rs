@@ -30,7 +30,7 @@ fn note(connection: &Connection, name: &str) -> Work<()> {
 
 async fn notes(store: &SqliteStore) -> Vec<String> {
     let names = store.read(|connection| {
-        let sql = "SELECT name FROM meta WHERE name <> 'epoch' ORDER BY name";
+        let sql = "SELECT name FROM meta WHERE name NOT IN ('epoch', 'run') ORDER BY name";
         let mut statement = connection.prepare(sql)?;
         let names: Result<_, _> = statement.query_map([], |row| row.get(0))?.collect();
         Ok(names?)
