@@ -25,7 +25,7 @@ impl Beside {
         if !config.path.exists() {
             return Err(OpenError::Missing { path: config.path });
         }
-        let config = config.resolved()?;
+        let config = open::resolved(config)?;
         let connection = open::connection_beside(&config)?;
         SqliteStore::assemble(config, connection, None).map(Self)
     }

@@ -3,9 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::OpenError;
-use crate::server::place;
-
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Durability {
@@ -47,10 +44,5 @@ impl SqliteConfig {
             writer_cache_kib: 16 * 1_024,
             reader_cache_kib: 4 * 1_024,
         }
-    }
-    /// The same with the database's real path.
-    pub(crate) fn resolved(self) -> Result<Self, OpenError> {
-        let path = place::real_path(&self.path)?;
-        Ok(Self { path, ..self })
     }
 }

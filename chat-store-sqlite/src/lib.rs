@@ -104,7 +104,7 @@ impl SqliteStore {
     /// # Errors
     /// When the file is in use, damaged, newer than this version or none of ours; the message says what to do.
     pub fn open(config: SqliteConfig) -> Result<Self, OpenError> {
-        let config = config.resolved()?;
+        let config = open::resolved(config)?;
         let mut lock = FileLock::take(&config.path)?;
         let connection = open::writer_connection(&config, &mut lock)?;
         Self::assemble(config, connection, Some(Arc::new(lock)))

@@ -11,7 +11,7 @@ use rusqlite_migration::{M, Migrations};
 use crate::config::{Durability, SqliteConfig};
 use crate::error::OpenError;
 use crate::server::lock::{self, FileLock};
-use crate::server::place::private_file;
+use crate::server::place::{self, private_file};
 use crate::server::replaced;
 use crate::table::meta;
 
@@ -25,6 +25,11 @@ const STEPS: &[M<'static>] = &[M::up(include_str!("../../migrations/0001_initial
 
 pub(crate) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(STEPS)
+}
+
+/// The same settings with the database's real path.
+pub(crate) fn resolved(config: SqliteConfig) -> Result<SqliteConfig, OpenError> {
+    Ok(SqliteConfig { path: place::real_path(&config.path)?, ..config })
 }
 
 /// Opens the database for writing, creates it or brings it to this version's format.
