@@ -13,14 +13,16 @@ use super::Chat;
 use super::action::{CONVERSATION_BYTES, HistoryRequest, NewMessage, NewRoom};
 use super::connection::{Caller, Shared};
 use super::dispatch::Asked;
+use super::engine::Engine;
 use super::hook::ActionContext;
 use super::operation::ConversationRef;
 use super::user::User;
 use crate::domain::SessionInfo;
 use crate::error::AuthError;
 use crate::hub::Frame;
+use crate::id::SessionId;
 use crate::limits::hard;
-use crate::port::{ClientContext, Credentials, Registration};
+use crate::port::{Auth, ClientContext, Credentials, Registration};
 use crate::protocol::reply::{
     AuthenticateReply, ChatListReply, ChatView, CreateRoomReply, Done, GetRoomReply, HistoryReply,
     JoinRoomReply, LoginReply, MarkReadReply, MemberView, OpenPrivateChatReply, OtherConversation, PongReply,
@@ -247,15 +249,25 @@ async fn authenticate(call: &Call, token: &str, bound: Option<Caller>) -> Result
 
 /// Replies, leaves this socket open with nobody signed in, and closes the others of the session.
 async fn logout(call: &Call, caller: Caller) -> Result<Frame, ActionError> {
-    let engine = &call.chat.engine;
-    let ended = engine.auth.end_session(caller.user_id, caller.session_id).map(|ended| match ended {
-        // Where sessions are the host's, or it has ended already, signing out is only leaving.
-        Err(AuthError::Unsupported | AuthError::NotFound) => Ok(()),
-        ended => ended,
-    });
-    engine.change(ended).await?;
-    call.shared.unbind(engine);
-    engine.end(caller.user_id, Some(caller.session_id), Some(call.shared.id));
+    let shared = call.shared.clone();
+    let end = move |auth: Arc<dyn Auth>| {
+        async move {
+            match auth.end_session(caller.user_id, caller.session_id).await {
+                // Where sessions are the host's, or it has ended already, signing out is only leaving.
+                Err(AuthError::Unsupported | AuthError::NotFound) => Ok(()),
+                ended => ended,
+            }
+        }
+        .boxed()
+    };
+    let then = move |engine: &Engine, (): &()| {
+        // Late, somebody else may have signed in here.
+        if shared.caller() == Some(caller) {
+            shared.unbind(engine);
+        }
+        engine.end(caller.user_id, Some(caller.session_id), Some(shared.id));
+    };
+    call.chat.engine.change_and(end, then).await?;
     Ok(call.done(&Done {}))
 }
 
@@ -286,12 +298,17 @@ async fn revoke_session(call: &Call, caller: Caller, revoke: RevokeSession) -> R
 }
 
 async fn change_password(call: &Call, caller: Caller, change: ChangePassword) -> Result<Frame, ActionError> {
-    let engine = &call.chat.engine;
     let Caller { user_id, session_id } = caller;
-    let changed = engine.auth.change_password(user_id, session_id, change.old_password, change.new_password);
-    for ended in engine.change(changed).await? {
-        engine.end(user_id, Some(ended), None);
-    }
+    let ChangePassword { old_password, new_password, .. } = change;
+    let change = move |auth: Arc<dyn Auth>| {
+        async move { auth.change_password(user_id, session_id, old_password, new_password).await }.boxed()
+    };
+    let then = move |engine: &Engine, ended: &Vec<SessionId>| {
+        for session in ended {
+            engine.end(user_id, Some(*session), None);
+        }
+    };
+    call.chat.engine.change_and(change, then).await?;
     Ok(call.done(&Done {}))
 }
 

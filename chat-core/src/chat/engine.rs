@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +32,9 @@ use crate::time::Clock;
 
 /// How long a conversation that nobody uses stays in memory.
 const IDLE_CONVERSATION: Duration = Duration::from_secs(60);
+
+/// How long a change of accounts is waited for that ends something, when whoever asked waits no more.
+const LATE_CHANGE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Engine {
     pub(crate) auth: Arc<dyn Auth>,
@@ -178,6 +182,39 @@ impl Engine {
         call: impl Future<Output = Result<T, AuthError>>,
     ) -> Result<T, ActionError> {
         self.accounts(call, AuthError::Timeout).await
+    }
+
+    /// Lets the accounts end something, and does `then` when they have, however late that is: whoever asked may
+    /// have been told that nobody knows.
+    pub(crate) async fn change_and<T: Send + 'static>(
+        self: &Arc<Self>,
+        call: impl FnOnce(Arc<dyn Auth>) -> BoxFuture<'static, Result<T, AuthError>>,
+        then: impl FnOnce(&Engine, &T) + Send + 'static,
+    ) -> Result<T, ActionError> {
+        let (engine, call) = (self.clone(), call(self.auth.clone()));
+        let patience = timeout(LATE_CHANGE, self.draining.clone().cancelled_owned());
+        let deadline = self.limits.auth_deadline;
+        let change = self.tasks.spawn(async move {
+            let mut call = call;
+            let outcome = match timeout(deadline, &mut call).await {
+                Ok(outcome) => outcome,
+                Err(late) => tokio::select! {
+                    outcome = call => outcome,
+                    _ = patience => Err(AuthError::Timeout(late.into())),
+                },
+            };
+            outcome.inspect(|done| then(&engine, done))
+        });
+        let outcome = async {
+            match change.await {
+                Ok(outcome) => outcome,
+                Err(lost) => match lost.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(lost) => Err(AuthError::Timeout(lost.into())),
+                },
+            }
+        };
+        self.accounts(outcome, AuthError::Timeout).await
     }
 
     /// Waits for the accounts. The error is for the client; what is not the client's doing is logged.

@@ -39,9 +39,12 @@ pub use permission::{ConversationAction, Relation, permit};
 pub use scope::ConversationScope;
 pub use user::User;
 
+use futures::FutureExt as _;
+
 use crate::hub::DisconnectReason;
 use crate::id::{SessionId, UserId};
 use crate::limits::Limits;
+use crate::port::Auth;
 use crate::protocol::ActionError;
 
 /// Where a connection comes from.
@@ -98,9 +101,11 @@ impl Chat {
     /// # Errors
     /// `not_found` if the user has no such session; `unavailable`; `timeout` when it may have ended.
     pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<(), ActionError> {
-        self.engine.change(self.engine.auth.end_session(user, session)).await?;
-        self.engine.end(user, Some(session), None);
-        Ok(())
+        let call = move |auth: Arc<dyn Auth>| async move { auth.end_session(user, session).await }.boxed();
+        let then = move |engine: &Engine, (): &()| {
+            engine.end(user, Some(session), None);
+        };
+        self.engine.change_and(call, then).await
     }
 
     /// Closes every connection of a user, for hosts that ended its sessions themselves. Answers how many here.

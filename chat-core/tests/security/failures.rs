@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::hub::DisconnectReason;
 use chat_core::limits::Limits;
 use chat_core::memory::MemoryStore;
 use chat_testkit::double::{Fault, Faults, FaultyRoomStore, Gate};
@@ -340,6 +341,36 @@ async fn sec_27_a_session_that_ends_while_it_signs_in_is_not_signed_in() {
             (Some("unauthenticated"), Some("ended"))
         );
         assert!(!phone.inbound.is_authenticated());
+    }
+}
+
+/// The accounts end a session and answer when nobody waits for it any more.
+#[tokio::test(start_paused = true)]
+async fn sec_27_a_session_that_ends_late_closes_its_sockets() {
+    let session_of = |token: &str| token.split('-').nth(1).unwrap().to_owned();
+    for method in ["end_session", "change_password"] {
+        let fake = World::new().await.auth;
+        let auth = Arc::new(FaultyAuth::new(fake.clone()));
+        let world = World::with(Arc::new(MemoryStore::new()), |builder| builder.auth(auth.clone())).await;
+        let world = World { auth: fake, ..world };
+        let mut ann = world.user("ann").await;
+        let mut lost = world.device(ann.user_id.parse().unwrap()).await;
+        // Nothing tells of ended sessions later on.
+        auth.always("ended_since", AuthFault::Unavailable);
+        let gate = Gate::closed();
+        auth.always(method, AuthFault::HeldAfter(gate.clone()));
+        let request = match method {
+            "end_session" => json!({"action": "revoke_session", "session_id": session_of(&lost.token)}),
+            _ => {
+                json!({"action": "change_password", "old_password": "password", "new_password": "other words"})
+            }
+        };
+        check(&ann.request(request).await, "timeout", method);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        lost.ok(json!({"action": "ping"})).await;
+        gate.open();
+        assert_eq!(lost.end().await, DisconnectReason::SessionEnded, "{method}");
+        ann.ok(json!({"action": "ping"})).await;
     }
 }
 
