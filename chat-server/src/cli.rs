@@ -4,6 +4,7 @@
 //! and the environment, so that all errors are reported at once.
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -12,8 +13,9 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use chat_store_mongo::takeover::Unplaced;
 
 use crate::config::{Given, SETTINGS, Setting};
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::migrate::Migration;
+use crate::output;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,22 +68,32 @@ const AFTER_HELP: &str = "Each setting can also stand in a TOML file (listen = \
 /// Reads a command line and an environment.
 ///
 /// # Errors
-/// Wrong usage; also, with code 0 and nothing to say, when help or the version was printed.
+/// Wrong usage; also, with nothing to say, when help or the version was printed.
 pub(crate) fn read(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Invocation, Failure> {
-    let matches = command().try_get_matches_from(arguments).map_err(|error| {
-        let printed = error.print();
-        let code = if error.use_stderr() || printed.is_err() { Code::Usage } else { Code::Success };
-        Failure::said(code)
-    })?;
+    let matches = command().try_get_matches_from(arguments).map_err(|error| told(&error))?;
     let given = Given {
         config_flag: matches.get_one::<PathBuf>("config").cloned(),
         flags: SETTINGS.iter().filter_map(|setting| flag_value(setting, &matches)).collect(),
         environment: environment.into_iter().collect(),
     };
     Ok(Invocation { command: chosen(&matches), given })
+}
+
+/// Prints what clap has to say: help and the version on standard output, errors on standard error.
+fn told(error: &clap::Error) -> Failure {
+    let text = error.render();
+    let shown = |is_terminal: bool| if is_terminal { text.ansi().to_string() } else { text.to_string() };
+    if error.use_stderr() {
+        output::error().push(shown(io::stderr().is_terminal()).into_bytes());
+        return Failure::said(Code::Usage);
+    }
+    match exit::print(&shown(io::stdout().is_terminal())) {
+        Ok(()) => Failure::said(Code::Success),
+        Err(failure) => failure,
+    }
 }
 
 fn chosen(matches: &ArgMatches) -> Command {

@@ -1,9 +1,10 @@
 //! How the process ends: one code for each kind of failure, and one message.
 
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::config::Problem;
+use crate::output;
 
 /// What the exit code says, after the BSD convention (sysexits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) enum Code {
     Software = 70,
     /// A directory or file cannot be made or written.
     CannotCreate = 73,
-    /// The store failed while the server ran; it drained and stopped.
+    /// The store failed while the server ran; it drained and stopped. Or a command could not write its answer.
     InputOutput = 74,
     /// Another process holds the data directory, or the database does not answer. Try again later.
     TryAgain = 75,
@@ -65,20 +66,34 @@ impl From<anyhow::Error> for Failure {
 }
 
 /// Tells standard error what failed, and the system how it ended.
-#[allow(clippy::print_stderr, reason = "the log may not exist yet, and the operator looks here")]
 pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     if let Some(message) = failure.message {
-        eprintln!("chat-server: {message}");
+        say(&message);
     }
     ExitCode::from(failure.code as u8)
+}
+
+/// Tells standard error something that is no event of the log: it may not exist yet, and the operator looks here.
+pub(crate) fn say(message: &str) {
+    output::error().push(format!("chat-server: {message}\n").into_bytes());
 }
 
 /// Writes what a command was asked for to standard output.
 ///
 /// # Errors
-/// Standard output is closed.
+/// Standard output takes no more.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    let written = io::stdout().write_all(text.as_bytes());
-    written.map_err(|error| Failure::new(Code::InputOutput, format!("cannot write the answer: {error}")))
+    let mut output = io::stdout();
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| cannot_write("the answer", &error))
+}
+
+/// The end of a command whose standard output does not take `what`. If its reader has left, as `head` does, nobody
+/// wants to be told.
+pub(crate) fn cannot_write(what: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::said(Code::InputOutput),
+        _ => Failure::new(Code::InputOutput, format!("cannot write {what}: {error}")),
+    }
 }

@@ -10,6 +10,7 @@ mod exit;
 mod health;
 mod http;
 mod migrate;
+mod output;
 mod server;
 mod signals;
 mod stores;
@@ -24,11 +25,13 @@ use cli::{Command, Invocation};
 use config::Config;
 use exit::{Code, Failure};
 use health::{Health, Phase};
+use output::FlushOnDrop;
 use server::{Listeners, Server};
 use signals::Signals;
 use wiring::Engine;
 
 fn main() -> ExitCode {
+    let _last_lines = FlushOnDrop;
     exit::code(cli::read(std::env::args_os(), std::env::vars_os()).and_then(run))
 }
 

@@ -186,9 +186,12 @@ impl Teller {
     }
 
     /// Says something to who watches.
-    #[allow(clippy::print_stderr, reason = "progress is for who watches, not for the log")]
     fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("chat-server: {text}"));
+        if self.is_terminal {
+            self.bar.println(format!("chat-server: {text}"));
+        } else {
+            exit::say(text);
+        }
     }
 
     fn end(&self) {

@@ -12,13 +12,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::exit::{self, Failure};
+use crate::exit::Failure;
 use crate::health::Health;
 use crate::http::listener::{self, Door};
 use crate::http::public::Site;
 use crate::http::{admin, public, tls};
 use crate::wiring::{self, Engine};
-use crate::{signals, telemetry};
+use crate::{output, signals, telemetry};
 
 /// How long the last answers may take to leave after everything else has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -140,9 +140,8 @@ impl Server {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let admin =
             self.admin_address.map_or_else(String::new, |address| format!(" (admin http://{address})"));
-        if exit::print(&format!("chat-server ready: {scheme}://{}{admin}\n", self.address)).is_err() {
-            tracing::debug!("nobody reads standard output");
-        }
+        let ready = format!("chat-server ready: {scheme}://{}{admin}\n", self.address);
+        output::output().push(ready.into_bytes());
         let Self { address, config, .. } = self;
         let tls = self.tls.is_some();
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, tls, store = ?config.store, "ready");

@@ -6,6 +6,8 @@ use std::io;
 use tokio::signal::unix::{self, SignalKind};
 use tokio_util::task::TaskTracker;
 
+use crate::output;
+
 /// A signal that asks the server to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -67,6 +69,7 @@ impl Signals {
         TaskTracker::new().spawn(async move {
             let stop = self.stop().await;
             tracing::warn!(signal = %stop, "told to stop again; stopping at once");
+            output::flush();
             std::process::exit(stop.exit_code());
         });
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{Config, LogFormat};
+use crate::output;
 
 /// Upper bounds of the histograms of durations.
 const SECONDS: &[f64] =
@@ -21,15 +22,21 @@ const SECONDS: &[f64] =
 /// Upper bounds of the histograms of sizes and counts.
 const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0];
 
+/// Lines of the log that standard error did not take.
+const LOST_LINES: &str = "chat_log_lines_dropped_total";
+
 /// How often histograms are folded together.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Begins to log to standard error, and logs panics. Without effect when a log exists.
+///
+/// Writing the log never fails and never waits, so that the panic hook cannot panic itself.
 pub(crate) fn log(config: &Config) {
     let colours = config.log_format == LogFormat::Text && io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(config.log_level.to_env_filter())
         .with_ansi(colours)
+        .log_internal_errors(false) // would be printed with a macro that panics
         .with_writer(Lines { colours });
     let outcome = match config.log_format {
         LogFormat::Text => log.try_init(),
@@ -55,7 +62,14 @@ pub(crate) fn metrics() -> anyhow::Result<PrometheusHandle> {
         .context("cannot collect metrics")?;
     metrics::describe_gauge!("chat_build_info", "The version of this server; always 1");
     metrics::gauge!("chat_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::describe_counter!(LOST_LINES, "Lines of the log that standard error did not take");
     Ok(handle)
+}
+
+/// The metrics as text.
+pub(crate) fn render(metrics: &PrometheusHandle) -> String {
+    metrics::counter!(LOST_LINES).absolute(output::error().lost());
+    metrics.render()
 }
 
 /// Keeps the metrics from growing until `stop`.
@@ -74,37 +88,35 @@ struct Lines {
 }
 
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<io::Stderr>;
+    type Writer = Self;
 
-    fn make_writer(&'a self) -> Self::Writer {
-        Line { colours: self.colours, sink: io::stderr() }
+    fn make_writer(&'a self) -> Self {
+        *self
     }
 }
 
-/// Takes one event in one call and writes it as one line.
-#[derive(Debug)]
-struct Line<W> {
-    colours: bool,
-    sink: W,
-}
-
-impl<W: Write> Write for Line<W> {
+/// Takes one event in one call. Never fails.
+impl Write for Lines {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let text = event.strip_suffix(b"\n").unwrap_or(event);
-        let harmful =
-            |byte: &u8| byte.is_ascii_control() && *byte != b'\t' && !(self.colours && *byte == 0x1b);
-        let mut line = Vec::with_capacity(event.len() + 16);
-        for byte in text {
-            if harmful(byte) { line.extend(byte.escape_ascii()) } else { line.push(*byte) }
-        }
-        line.push(b'\n');
-        self.sink.write_all(&line)?;
+        output::error().push(line(event, self.colours));
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.sink.flush()
+        Ok(())
     }
+}
+
+/// An event as one line. With `colours` the escape character is the subscriber's own.
+fn line(event: &[u8], colours: bool) -> Vec<u8> {
+    let text = event.strip_suffix(b"\n").unwrap_or(event);
+    let harmful = |byte: &u8| byte.is_ascii_control() && *byte != b'\t' && !(colours && *byte == 0x1b);
+    let mut line = Vec::with_capacity(event.len() + 16);
+    for byte in text {
+        if harmful(byte) { line.extend(byte.escape_ascii()) } else { line.push(*byte) }
+    }
+    line.push(b'\n');
+    line
 }
 
 #[cfg(test)]
@@ -117,8 +129,9 @@ mod tests {
     struct Sink(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+        fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(line(event, false));
+            Ok(event.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -130,7 +143,7 @@ mod tests {
     fn logged(text: &str, json: bool) -> String {
         let sink = Sink::default();
         let lines = sink.clone();
-        let writer = move || Line { colours: false, sink: lines.clone() };
+        let writer = move || lines.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(writer);
         let log: Box<dyn tracing::Subscriber + Send + Sync> =
             if json { Box::new(log.json().finish()) } else { Box::new(log.finish()) };

@@ -15,7 +15,7 @@ use super::checksum::Hashing;
 use super::format::{self, End, Line, ReadPosition};
 use super::pages::{self, patiently};
 use super::progress::Progress;
-use crate::exit::{Code, Failure};
+use crate::exit::{self, Code, Failure};
 use crate::stores::Stores;
 
 /// Conversations whose first pages are read ahead: most are small, and a store far away answers each late.
@@ -41,7 +41,15 @@ pub(super) enum Broken {
 }
 
 impl Broken {
-    /// As the end of a command that writes to `name`.
+    /// As the end of a command that writes to standard output.
+    pub(super) fn of_standard_output(self) -> Failure {
+        match self {
+            Self::Store(failure) => failure,
+            Self::Output(error) => exit::cannot_write("the archive to standard output", &error),
+        }
+    }
+
+    /// As the end of a command that writes to the file `name`.
     pub(super) fn of(self, name: &str) -> Failure {
         match self {
             Self::Store(failure) => failure,

@@ -40,7 +40,7 @@ pub(crate) async fn export(config: &Config, path: &Path) -> Result<(), Failure> 
     let progress = Progress::new("exporting", None);
     if path == Path::new("-") {
         let written = progress.show(export::write(&stores, io::stdout(), &progress)).await;
-        let (end, _) = written.map_err(|broken| broken.of("standard output"))?;
+        let (end, _) = written.map_err(Broken::of_standard_output)?;
         tracing::info!("{}", summary(&end));
         return Ok(());
     }

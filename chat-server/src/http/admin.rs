@@ -9,6 +9,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::health::Health;
+use crate::telemetry;
 
 /// The admin listener's answers.
 pub(crate) fn app(health: Health, metrics: PrometheusHandle) -> Router {
@@ -30,7 +31,7 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 async fn render(State(metrics): State<PrometheusHandle>) -> Response {
-    text(metrics.render(), "text/plain; version=0.0.4; charset=utf-8")
+    text(telemetry::render(&metrics), "text/plain; version=0.0.4; charset=utf-8")
 }
 
 fn text(body: String, kind: &'static str) -> Response {
