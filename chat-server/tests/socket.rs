@@ -53,6 +53,16 @@ async fn sec_4_pages_of_other_origins_are_refused_and_logged() {
 }
 
 #[tokio::test]
+async fn sec_4_pages_from_files_may_connect_where_they_are_listed_with_a_warning() {
+    let server = Server::with().set("allowed_origins", "null,file://").start();
+    for origin in ["null", "file://"] {
+        let client = TestClient::connect_with(&server.socket_url(), &[("origin", origin)]).await;
+        assert!(client.is_ok(), "{origin}");
+    }
+    assert!(server.ask_admin("/readyz").body.contains("pages without a host"));
+}
+
+#[tokio::test]
 async fn sec_11_the_address_that_a_trusted_proxy_names_is_limited() {
     let server = Server::with().set("limit_address_connections", "1").start();
     let url = server.socket_url();

@@ -112,6 +112,44 @@ fn unusable_certificates_are_configuration_errors() {
 }
 
 #[test]
+fn keys_that_cannot_be_used_are_told_apart() {
+    let key = |kind: &str, bytes: &[u8]| {
+        let text = data_encoding::BASE64.encode(bytes);
+        format!("-----BEGIN {kind}-----\n{text}\n-----END {kind}-----\n").into_bytes()
+    };
+    let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n";
+    let p_521 = [0x30, 0x09, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23, 0x04, 0x00];
+    let plain = identity().signing_key.serialize_pem();
+    let wide: Vec<u8> = [vec![0xff, 0xfe], plain.bytes().flat_map(|byte| [byte, 0]).collect()].concat();
+    for (text, message) in [
+        (key("ENCRYPTED PRIVATE KEY", b"x"), "it is encrypted with a password"),
+        (old.to_vec(), "it is encrypted with a password"),
+        (key("PRIVATE KEY", &p_521), "P-521 is not supported"),
+        (key("EC PRIVATE KEY", &p_521), "P-521 is not supported"),
+        (wide, "UTF-16"),
+    ] {
+        let builder = with_tls(&identity());
+        fs::write(builder.directory().join("key.pem"), text).unwrap();
+        let refused = builder.run();
+        assert_eq!(refused.code, Some(64));
+        let place = "CHAT_TLS_CERT: cannot read the private key key.pem: ";
+        assert!(refused.log.contains(place) && refused.log.contains(message), "{}", refused.log);
+    }
+}
+
+#[test]
+fn files_may_begin_with_a_byte_order_mark() {
+    let mine = identity();
+    let builder = with_tls(&mine);
+    for name in ["cert.pem", "key.pem"] {
+        let path = builder.directory().join(name);
+        let marked = [&[0xef, 0xbb, 0xbf], &fs::read(&path).unwrap()[..]].concat();
+        fs::write(&path, marked).unwrap();
+    }
+    assert_eq!(ask(builder.start().address, &mine).unwrap().status, 200);
+}
+
+#[test]
 fn sec_81_a_private_key_that_everybody_can_read_is_refused() {
     let builder = with_tls(&identity());
     let key = builder.directory().join("key.pem");

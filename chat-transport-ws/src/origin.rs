@@ -10,9 +10,23 @@ use http::HeaderMap;
 use http::header::{HOST, ORIGIN};
 use thiserror::Error;
 
-/// A web origin: scheme, host and port, as browsers write it (lower case, IDN as punycode, no path).
+/// What pages say that have no host, such as files: some browsers the one, some the other.
+const HOSTLESS: [&str; 2] = ["null", "file://"];
+
+/// A web origin: scheme, host and port, as browsers write it (lower case, IDN as punycode, no path); or `null` or
+/// `file://`, which pages without a host send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin {
+pub struct Origin(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    /// One of [`HOSTLESS`].
+    Hostless(&'static str),
+    Host(WebOrigin),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct WebOrigin {
     scheme: String,
     host: String,
     port: Option<u16>,
@@ -20,13 +34,27 @@ pub struct Origin {
 
 /// A text that is no origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("not an origin of the form https://host or https://host:port in lower case")]
+#[error("not an origin of the form https://host or https://host:port in lower case, nor null or file://")]
 pub struct InvalidOrigin;
+
+impl Origin {
+    /// The host, without its port; none of `null` and `file://`.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Hostless(_) => None,
+            Kind::Host(origin) => Some(&origin.host),
+        }
+    }
+}
 
 impl FromStr for Origin {
     type Err = InvalidOrigin;
 
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        if let Some(hostless) = HOSTLESS.into_iter().find(|hostless| *hostless == text) {
+            return Ok(Self(Kind::Hostless(hostless)));
+        }
         let (scheme, authority) = text.split_once("://").ok_or(InvalidOrigin)?;
         if !scheme.starts_with(|c: char| c.is_ascii_lowercase()) || !scheme.bytes().all(is_scheme_byte) {
             return Err(InvalidOrigin);
@@ -36,15 +64,19 @@ impl FromStr for Origin {
             return Err(InvalidOrigin);
         }
         let port = port.or_else(|| default_port(scheme));
-        Ok(Self { scheme: scheme.to_owned(), host: host.to_owned(), port })
+        Ok(Self(Kind::Host(WebOrigin { scheme: scheme.to_owned(), host: host.to_owned(), port })))
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.scheme, self.host)?;
-        match self.port {
-            Some(port) if default_port(&self.scheme) != Some(port) => write!(f, ":{port}"),
+        let WebOrigin { scheme, host, port } = match &self.0 {
+            Kind::Hostless(text) => return f.write_str(text),
+            Kind::Host(origin) => origin,
+        };
+        write!(f, "{scheme}://{host}")?;
+        match port {
+            Some(port) if default_port(scheme) != Some(*port) => write!(f, ":{port}"),
             _ => Ok(()),
         }
     }
@@ -69,6 +101,11 @@ impl Origins {
         Self(allowed.into_iter().collect())
     }
 
+    /// Those that are listed.
+    pub fn iter(&self) -> impl Iterator<Item = &Origin> {
+        self.0.iter()
+    }
+
     /// Whether a request with these headers may connect: it has no `Origin`, or one that is the server's own (the
     /// request's `Host`, over http or https) or is listed.
     pub(crate) fn allow(&self, headers: &HeaderMap) -> bool {
@@ -86,6 +123,7 @@ impl Origins {
 
 /// Whether `origin` names the host and port that the request was sent to.
 fn is_own(origin: &Origin, headers: &HeaderMap) -> bool {
+    let Kind::Host(origin) = &origin.0 else { return false };
     let host = headers.get(HOST).and_then(|value| value.to_str().ok());
     let Some((host, port)) = host.and_then(split_authority) else { return false };
     matches!(origin.scheme.as_str(), "http" | "https")
@@ -229,6 +267,24 @@ mod tests {
     }
 
     #[test]
+    fn sec_04_pages_without_a_host_may_connect_where_they_are_listed() {
+        let allows = |listed: &str, origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "null".parse().unwrap());
+            headers.insert(ORIGIN, origin.parse().unwrap());
+            Origins::new([listed.parse().unwrap()]).allow(&headers)
+        };
+        assert!(allows("null", "null") && allows("file://", "file://"));
+        for (listed, origin) in [("null", "file://"), ("file://", "null"), ("file://", "file:///etc/passwd")]
+        {
+            assert!(!allows(listed, origin), "{listed} {origin}");
+        }
+        for text in ["file:///home", "file:", "NULL", "file://host"] {
+            assert_ne!(text.parse::<Origin>().map(|origin| origin.host().is_none()), Ok(true), "{text}");
+        }
+    }
+
+    #[test]
     fn a_host_without_a_port_means_the_port_of_the_scheme() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, "Chat.Example".parse().unwrap());
@@ -245,7 +301,8 @@ mod tests {
 
     #[test]
     fn an_origin_is_shown_as_browsers_write_it() {
-        for text in ["https://app.example", "http://app.example:8080", "tauri://localhost"] {
+        for text in ["https://app.example", "http://app.example:8080", "tauri://localhost", "null", "file://"]
+        {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
         }
         assert_eq!("https://a.example:443".parse::<Origin>().unwrap().to_string(), "https://a.example");

@@ -75,6 +75,12 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     if let Some(address) = config.admin_listen.filter(|address| !address.ip().is_loopback()) {
         found.push(format!("the admin listener {address} asks for no password; keep it off public networks"));
     }
+    if config.allowed_origins.iter().any(|origin| origin.host().is_none()) {
+        let listed = &config.allowed_origins;
+        found.push(format!(
+            "allowed_origins ({listed}) lets pages without a host in, and every web page can make itself one"
+        ));
+    }
     if let Some(uri) = &config.mongodb_uri {
         found.extend(mongodb_warnings(config, uri.expose_secret()));
     }

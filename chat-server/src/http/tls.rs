@@ -22,19 +22,56 @@ use tokio_util::sync::CancellationToken;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// What ring cannot sign with: the identifier of the curve P-521 in a key, in DER.
+const P_521: [u8; 7] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
+/// What some editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+/// What begins a text in UTF-16, as some shells write it.
+const UTF_16: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
+
 /// Reads a certificate chain and its key.
 ///
 /// # Errors
 /// A file cannot be read, is no PEM, or the two do not belong together.
 pub(crate) fn load(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .with_context(|| format!("cannot read the certificate {}", certificate.display()))?;
+    let chain = read_pem(certificate).and_then(|pem| {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        Ok(chain?)
+    });
+    let chain = chain.with_context(|| format!("cannot read the certificate {}", certificate.display()))?;
     ensure!(!chain.is_empty(), "{} contains no certificate", certificate.display());
-    let private = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("cannot read the private key {}", key.display()))?;
+    let private = read_pem(key).and_then(|pem| private_key(&pem));
+    let private = private.with_context(|| format!("cannot read the private key {}", key.display()))?;
     CertifiedKey::from_der(chain, private, &ring::default_provider())
         .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))
+}
+
+/// The text of a PEM file, without a byte order mark.
+fn read_pem(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut text = fs::read(path)?;
+    ensure!(
+        !UTF_16.iter().any(|mark| text.starts_with(mark)),
+        "it is written in UTF-16; write it as plain text (ASCII or UTF-8)"
+    );
+    if text.starts_with(&BYTE_ORDER_MARK) {
+        text.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok(text)
+}
+
+/// The first private key of a PEM text.
+fn private_key(pem: &[u8]) -> anyhow::Result<PrivateKeyDer<'static>> {
+    let has = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
+    ensure!(
+        !has(b"BEGIN ENCRYPTED PRIVATE KEY") && !has(b"Proc-Type: 4,ENCRYPTED"),
+        "it is encrypted with a password; write one without: openssl pkey -in KEY -out PLAIN_KEY"
+    );
+    let key = PrivateKeyDer::from_pem_slice(pem)?;
+    ensure!(
+        !key.secret_der().windows(P_521.len()).any(|window| window == P_521),
+        "its curve P-521 is not supported; use P-256, P-384, Ed25519 or RSA"
+    );
+    Ok(key)
 }
 
 /// The certificate that is shown to new connections.
