@@ -1,5 +1,6 @@
 //! What the server says about itself: is it ready, and what should worry its operator.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub(crate) struct Health {
     warnings: Arc<[String]>,
     /// Once it is open.
     stores: Arc<OnceLock<Stores>>,
+    /// Once a proxy was seen that does not say whose requests it passes on.
+    nameless_proxy: Arc<OnceLock<String>>,
 }
 
 /// The answer to "are you ready?".
@@ -60,6 +63,7 @@ impl Health {
             insecure: config.insecure_options().into(),
             warnings: config.warnings().into(),
             stores: Arc::default(),
+            nameless_proxy: Arc::default(),
         }
     }
 
@@ -104,8 +108,28 @@ impl Health {
             ready: reasons.is_empty(),
             reasons,
             insecure: Arc::clone(&self.insecure),
-            warnings: self.warnings.iter().chain(from_store).cloned().collect(),
+            warnings: self
+                .warnings
+                .iter()
+                .chain(from_store)
+                .chain(self.nameless_proxy.get())
+                .cloned()
+                .collect(),
             version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// A request came from a proxy at `peer` that does not name the client. Said once.
+    pub(crate) fn saw_nameless_proxy(&self, peer: IpAddr) {
+        let consequence = if peer.is_loopback() {
+            "no limit by address holds for programs behind it, and pages behind it count as one address"
+        } else {
+            "all its clients count as one address"
+        };
+        let warning =
+            format!("the proxy at {peer} sends no X-Forwarded-For: {consequence}; let it send the header");
+        if self.nameless_proxy.set(warning.clone()).is_ok() {
+            tracing::warn!("{warning}");
         }
     }
 

@@ -45,6 +45,7 @@ impl Listeners {
 /// Everything that runs beside the engine.
 pub(crate) struct Server {
     config: Config,
+    health: Health,
     public: Option<TcpListener>,
     address: SocketAddr,
     admin_address: Option<SocketAddr>,
@@ -78,6 +79,7 @@ impl Server {
             close_sockets: CancellationToken::new(),
             housekeeping: TaskTracker::new(),
             end: CancellationToken::new(),
+            health: health.clone(),
             config,
         };
         server.start_tls()?;
@@ -123,6 +125,7 @@ impl Server {
             chat: engine.chat.clone(),
             tasks: self.visitors.clone(),
             stopping: self.close_sockets.clone(),
+            health: self.health.clone(),
         };
         let door = Door {
             app: public::app(site),

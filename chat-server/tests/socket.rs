@@ -49,7 +49,7 @@ async fn sec_4_pages_of_other_origins_are_refused_and_logged() {
         let answer = TestClient::connect_with(&url, &[("origin", refused)]).await;
         assert_eq!(answer.err(), Some(403), "{refused}");
     }
-    assert!(server.log().contains("origin_refused"), "{}", server.log());
+    server.wait_for_log("origin_refused");
 }
 
 #[tokio::test]
@@ -75,6 +75,24 @@ async fn sec_11_the_address_that_a_trusted_proxy_names_is_limited() {
         "what the client wrote has no effect"
     );
     let _other = from("203.0.113.10").await.unwrap();
+}
+
+#[tokio::test]
+async fn sec_11_a_proxy_that_names_no_client_is_warned_about() {
+    let server = Server::start();
+    let url = server.socket_url();
+    let warnings = || server.ask_admin("/readyz").body.contains("sends no X-Forwarded-For");
+    TestClient::connect(&url).await;
+    TestClient::connect_with(&url, &[("x-forwarded-for", "203.0.113.9"), ("via", "1.1 proxy")])
+        .await
+        .unwrap();
+    assert!(!warnings(), "neither programs on this machine nor good proxies are meant");
+    for _ in 0..3 {
+        TestClient::connect_with(&url, &[("x-forwarded-proto", "https")]).await.unwrap();
+    }
+    assert!(warnings());
+    server.wait_for_log("the proxy at 127.0.0.1 sends no X-Forwarded-For");
+    assert_eq!(server.into_stopped_log().matches("sends no X-Forwarded-For").count(), 1);
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listener::Arrival;
+use super::proxy;
+use crate::health::Health;
 
 const PAGE: &str = include_str!("../../web/index.html");
 const STYLE: &str = include_str!("../../web/style.css");
@@ -45,6 +47,8 @@ pub(crate) struct Site {
     pub(crate) tasks: TaskTracker,
     /// Closes every one of them.
     pub(crate) stopping: CancellationToken,
+    /// Told of proxies that do not do their part.
+    pub(crate) health: Health,
 }
 
 /// The public listener's answers.
@@ -63,18 +67,21 @@ async fn socket(State(site): State<Site>, mut request: Request) -> Response {
     let Some(arrival) = request.extensions().get::<Arrival>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let answer = match site.transport.upgrade(&arrival.seat, Some(arrival.peer.ip()), &request) {
+    let peer = arrival.peer.ip();
+    if proxy::is_nameless(&site.transport.config().trusted_proxies, peer, request.headers()) {
+        site.health.saw_nameless_proxy(peer);
+    }
+    let answer = match site.transport.upgrade(&arrival.seat, Some(peer), &request) {
         Ok(answer) => answer,
         Err(rejection) => {
             if rejection == Rejection::Origin {
-                let peer = arrival.peer.ip();
                 tracing::warn!(event = "origin_refused", %peer, "a page of another origin may not connect");
             }
             return rejection.response().map(|()| Body::empty());
         }
     };
     let upgraded = hyper::upgrade::on(&mut request);
-    let Site { transport, chat, tasks, stopping } = site;
+    let Site { transport, chat, tasks, stopping, .. } = site;
     tasks.spawn(async move {
         match upgraded.await {
             Ok(stream) => drop(transport.run(TokioIo::new(stream), chat, arrival.seat, stopping).await),
