@@ -120,6 +120,7 @@ impl Server {
     pub(crate) fn open(&mut self, engine: &Engine) {
         let Some(listener) = self.public.take() else { return };
         let transport = Transport::new(wiring::transport_limits(&self.config));
+        listener::prepare_metrics();
         let site = Site {
             transport: transport.clone(),
             chat: engine.chat.clone(),

@@ -109,6 +109,7 @@ fn limits(config: &Config) -> Limits {
 pub(crate) fn transport_limits(config: &Config) -> TransportConfig {
     TransportConfig {
         handshake_timeout: config.limit_handshake_seconds,
+        head_bytes: config.limit_request_head_bytes,
         authentication_timeout: config.limit_authentication_seconds,
         ping_interval: config.ping_seconds,
         connections: config.limit_connections,

@@ -161,6 +161,28 @@ fn sec_9_heads_beyond_the_bounds_are_refused() {
 }
 
 #[test]
+fn sec_9_refused_heads_are_counted_and_logged_and_the_bound_is_a_setting() {
+    let with_cookies = |server: &Server, bytes: usize| {
+        let cookies = "c".repeat(bytes);
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: {cookies}\r\n\r\n");
+        raw(server.address, request.as_bytes()).status
+    };
+    let server = Server::start();
+    let counted = |count: u32| {
+        let line = format!(r#"chat_handshake_rejections_total{{reason="head_too_large"}} {count}"#);
+        server.ask_admin("/metrics").body.lines().any(|found| found == line)
+    };
+    assert!(counted(0), "before the first");
+    assert_eq!(with_cookies(&server, 8_192), 431);
+    server.wait_for_log("request_head_refused");
+    assert!(counted(1));
+    let server = Server::with().set("limit_request_head_bytes", "32768").start();
+    assert_eq!(with_cookies(&server, 24_000), 200);
+    assert_eq!(with_cookies(&server, 100_000), 431);
+}
+
+#[test]
 fn sec_9_slow_and_silent_clients_are_closed() {
     let server = Server::with().set("limit_handshake_seconds", "1").start();
     let beginnings: [&[u8]; 4] =

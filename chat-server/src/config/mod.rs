@@ -129,6 +129,8 @@ settings! {
         limit_unauthenticated_connections: usize = 1_000, 0..=10_000_000;
         /// Time for the TLS handshake, and for the headers of a request.
         limit_handshake_seconds: Duration = Duration::from_secs(5), 1..=60;
+        /// Bytes of the head of a request, its cookies included.
+        limit_request_head_bytes: usize = 8_192, 8_192..=65_536;
         /// Time to sign in on a new connection. 0 is off.
         limit_authentication_seconds: Duration = Duration::from_secs(300), 0..=86_400;
         /// Requests of a connection that are worked on at once; then the server stops reading.

@@ -9,10 +9,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use chat_transport_ws::{Seat, Transport};
+use chat_transport_ws::{Rejection, Seat, Transport};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics::Counter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -73,6 +74,26 @@ pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failu
     })
 }
 
+/// Lets the counters of this listener begin at zero, so that their first event already is an increase.
+pub(crate) fn prepare_metrics() {
+    refused(Rejection::HeadTooLarge).increment(0);
+}
+
+/// Requests that were refused before the transport has seen them.
+pub(super) fn refused(rejection: Rejection) -> Counter {
+    metrics::counter!("chat_handshake_rejections_total", "reason" => rejection.label())
+}
+
+/// The HTTP library has answered 431.
+fn refused_head(peer: SocketAddr) {
+    refused(Rejection::HeadTooLarge).increment(1);
+    tracing::warn!(
+        event = "request_head_refused",
+        peer = %peer.ip(),
+        "the head of a request is too large, or has more than 64 fields; cookies count: see limit_request_head_bytes"
+    );
+}
+
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?; // a restart need not wait for old connections to be forgotten
@@ -126,8 +147,10 @@ impl Door {
                 connection.await
             }
         };
-        if let Err(error) = outcome {
-            tracing::debug!(%peer, %error, "connection ended");
+        match outcome {
+            Err(error) if error.is_parse_too_large() => refused_head(peer),
+            Err(error) => tracing::debug!(%peer, %error, "connection ended"),
+            Ok(()) => {}
         }
     }
 
