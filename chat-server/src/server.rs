@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::exit::Failure;
 use crate::health::Health;
+use crate::http::hosts::Hosts;
 use crate::http::listener::{self, Door};
 use crate::http::public::Site;
 use crate::http::{admin, public, tls};
@@ -84,8 +85,9 @@ impl Server {
         };
         server.start_tls()?;
         if let Some(listener) = admin {
+            let hosts = Hosts::of(listener.local_addr()?.ip(), &server.config);
             let door = Door {
-                app: admin::app(health.clone(), metrics.clone()),
+                app: admin::app(health.clone(), metrics.clone(), hosts),
                 transport: Transport::new(wiring::admin_limits(&server.config)),
                 tls: None,
                 tasks: server.housekeeping.clone(),
@@ -129,7 +131,7 @@ impl Server {
             health: self.health.clone(),
         };
         let door = Door {
-            app: public::app(site),
+            app: public::app(site, Hosts::of(self.address.ip(), &self.config)),
             transport,
             tls: self.tls.clone(),
             tasks: self.visitors.clone(),

@@ -9,7 +9,7 @@ use support::{PATIENCE, Server, get, raw};
 
 #[test]
 fn the_page_says_how_to_connect_in_two_languages() {
-    let server = Server::start();
+    let server = Server::with().set("allowed_hosts", "chat.example.org").start();
     let page = server.get("/");
     assert_eq!(page.status, 200);
     assert!(page.head.contains("content-type: text/html; charset=utf-8"), "{}", page.head);
@@ -69,8 +69,9 @@ fn unknown_paths_and_methods_are_refused() {
         assert_eq!(server.get(path).status, 404, "{path}");
     }
     for method in ["POST", "DELETE", "TRACE", "CONNECT", "PUT"] {
-        let request =
-            format!("{method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let request = format!(
+            "{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
         let status = raw(server.address, request.as_bytes()).status;
         assert!((400..500).contains(&status), "{method}: {status}");
     }
@@ -140,6 +141,32 @@ fn sec_82_insecure_options_and_warnings_show_in_the_log_and_in_readyz() {
 }
 
 #[test]
+fn sec_142_requests_by_a_foreign_name_are_answered_by_neither_listener() {
+    let server = Server::with().set("allowed_hosts", "chat.example.org").start();
+    let status = |address, host: &str, path: &str| {
+        raw(address, format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())
+            .status
+    };
+    let admin = server.admin.unwrap();
+    for host in
+        ["evil.example", "evil.example:2346", "localhost.evil.example", "chat.example.org.evil.example"]
+    {
+        for path in ["/", "/ws", "/style.css", "/nothing"] {
+            assert_eq!(status(server.address, host, path), 421, "{host}{path}");
+        }
+        for path in ["/metrics", "/readyz", "/healthz"] {
+            assert_eq!(status(admin, host, path), 421, "{host}{path}");
+        }
+    }
+    for host in ["localhost", "127.0.0.1", "[::1]:2346", "chat.example.org"] {
+        assert_eq!(status(server.address, host, "/"), 200, "{host}");
+        assert_eq!(status(admin, host, "/healthz"), 200, "{host}");
+    }
+    server.wait_for_log("host_refused");
+    assert!(server.ask_admin("/metrics").body.contains(r#"chat_handshake_rejections_total{reason="host"} "#));
+}
+
+#[test]
 fn sec_9_heads_beyond_the_bounds_are_refused() {
     let server = Server::start();
     let many = |count: usize| -> String { (0..count).map(|n| format!("X-{n}: y\r\n")).collect() };
@@ -147,7 +174,7 @@ fn sec_9_heads_beyond_the_bounds_are_refused() {
     for (fields, status) in
         [(many(60), 200), (many(65), 431), (many(10_000), 431), (long(7_000), 200), (long(9_000), 431)]
     {
-        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n");
+        let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
         let mut socket = TcpStream::connect(server.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         // The server may answer and close before it has read everything.
@@ -185,8 +212,12 @@ fn sec_9_refused_heads_are_counted_and_logged_and_the_bound_is_a_setting() {
 #[test]
 fn sec_9_slow_and_silent_clients_are_closed() {
     let server = Server::with().set("limit_handshake_seconds", "1").start();
-    let beginnings: [&[u8]; 4] =
-        [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"];
+    let beginnings: [&[u8]; 4] = [
+        b"",
+        b"G",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ];
     // Many of them; one of each kind is looked at.
     let others: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(server.address).unwrap()).collect();
     let sockets = beginnings.map(|beginning| {

@@ -26,7 +26,7 @@ fn sec_3_requests_that_are_no_upgrades_are_told_so() {
     assert!(plain.head.contains("upgrade: websocket") && plain.head.contains("sec-websocket-version: 13"));
     let upgrade = |method: &str, version: &str| {
         let request = format!(
-            "{method} /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "{method} /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         );
         raw(server.address, request.as_bytes()).status
@@ -60,6 +60,43 @@ async fn sec_4_pages_from_files_may_connect_where_they_are_listed_with_a_warning
         assert!(client.is_ok(), "{origin}");
     }
     assert!(server.ask_admin("/readyz").body.contains("pages without a host"));
+}
+
+#[tokio::test]
+async fn sec_142_a_page_of_a_name_that_resolves_to_this_machine_does_not_connect() {
+    let server = Server::start();
+    let answer = |host: &str| {
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nContent-Length: 0\r\n\r\n"
+        );
+        raw(server.address, request.as_bytes()).status
+    };
+    assert_eq!(answer(&format!("evil.example:{}", server.address.port())), 421);
+}
+
+#[tokio::test]
+async fn sec_142_pages_in_browsers_on_this_machine_are_limited_and_programs_are_not() {
+    let server = Server::with()
+        .set("limit_address_connections", "1")
+        .set("rate_address_registrations_per_minute", "2")
+        .start();
+    let url = server.socket_url();
+    let origin = format!("http://{}", server.address);
+    let register = |name: String| json!({"action": "register", "username": name, "password": "correct horse", "email": "a@example.org"});
+    let mut page = TestClient::connect_with(&url, &[("origin", &origin)]).await.unwrap();
+    assert_eq!(TestClient::connect_with(&url, &[("origin", &origin)]).await.err(), Some(429));
+    let mut codes = Vec::new();
+    for number in 0..3 {
+        let reply = page.request(register(format!("page-{number}"))).await;
+        codes.push(reply["code"].as_str().unwrap_or("ok").to_owned());
+    }
+    assert_eq!(codes, ["ok", "ok", "rate_limited"]);
+    let mut programs = [TestClient::connect(&url).await, TestClient::connect(&url).await];
+    for number in 0..4 {
+        programs[number % 2].ok(register(format!("program-{number}"))).await;
+    }
 }
 
 #[tokio::test]

@@ -35,12 +35,13 @@ mod telemetry;
 mod tests;
 mod wire;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use chat_core::hub::DisconnectReason;
 use chat_core::{Chat, Peer};
-use http::{Request, Response};
+use http::header::ORIGIN;
+use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -90,7 +91,8 @@ impl Transport {
     }
 
     /// What to answer to a request on the connection of `seat`: 101, after which the stream belongs to
-    /// [`run`](Self::run). `peer` is the other end of the socket. Counts the connection for the client's address.
+    /// [`run`](Self::run). `peer` is the other end of the socket. Counts the connection for the client's address;
+    /// a web page in a browser on this machine counts for 0.0.0.0.
     ///
     /// # Errors
     /// Why it may not become a WebSocket; answer [`Rejection::response`].
@@ -101,6 +103,7 @@ impl Transport {
         request: &Request<T>,
     ) -> Result<Response<()>, Rejection> {
         let client = peer.map(|peer| self.config().trusted_proxies.client(peer, request.headers()));
+        let client = client.map(|client| limited(client, request.headers()));
         let checked = check_upgrade(request, &self.config().origins).and_then(|response| {
             client.map_or(Ok(()), |client| seat.assign(client))?;
             Ok(response)
@@ -128,4 +131,11 @@ impl Transport {
     fn telemetry(&self) -> &telemetry::Telemetry {
         &self.0.telemetry
     }
+}
+
+/// Whom a connection counts for. Programs on this machine are exempt from limits by address, web pages in its
+/// browsers are not, whoever may have written them: those count as the unspecified address.
+fn limited(client: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_page = headers.contains_key(ORIGIN);
+    if is_page && client.is_loopback() { Ipv4Addr::UNSPECIFIED.into() } else { client }
 }

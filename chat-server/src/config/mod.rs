@@ -20,7 +20,7 @@ pub(crate) use report::{documentation, effective};
 pub(crate) use source::{Effective, Given, Problem, resolve};
 pub(crate) use value::{LogFilter, LogFormat, StoreKind};
 
-use value::Value;
+use value::{HostNames, Value};
 
 /// One row of the table.
 #[derive(Debug)]
@@ -87,6 +87,8 @@ settings! {
         trusted_proxies: TrustedProxies = TrustedProxies::default();
         /// Origins of web pages that may connect, beside pages from the server's own address.
         allowed_origins: Origins = Origins::default();
+        /// Host names by which the server may be called, beside loopback names and the hosts of `allowed_origins`. Listeners that are not on loopback answer to every name if this is empty.
+        allowed_hosts: HostNames = HostNames::default();
     }
     "Storage" {
         /// Which store keeps the data. `memory` forgets everything when the server stops.

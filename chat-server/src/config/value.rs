@@ -5,8 +5,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::uri::Authority;
 use chat_transport_ws::{InvalidNetwork, Origin, Origins, TrustedProxies};
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -48,6 +50,17 @@ pub(crate) enum LogFormat {
 /// Which events are logged, as directives that are known to be valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogFilter(String);
+
+/// Hosts in lower case, without ports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct HostNames(Vec<String>);
+
+impl HostNames {
+    /// All of them.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.0
+    }
+}
 
 impl Default for LogFilter {
     fn default() -> Self {
@@ -272,6 +285,32 @@ impl Value for Origins {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl FromStr for HostNames {
+    type Err = String;
+
+    /// Names and addresses without ports, separated by commas.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let names = items.map(|item| match item.parse::<Authority>() {
+            Ok(host) if host.host() == item => Ok(item.to_ascii_lowercase()),
+            _ => Err(format!("{} is no host name such as chat.example.org, without a port", quoted(item))),
+        });
+        names.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Value for HostNames {
+    const KIND: &'static str = "host names, separated by commas";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn show(&self) -> String {
+        self.0.join(",")
     }
 }
 

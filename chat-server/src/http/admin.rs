@@ -4,21 +4,24 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::hosts::{self, Hosts};
 use crate::health::Health;
 use crate::telemetry;
 
 /// The admin listener's answers.
-pub(crate) fn app(health: Health, metrics: PrometheusHandle) -> Router {
+pub(crate) fn app(health: Health, metrics: PrometheusHandle, hosts: Hosts) -> Router {
     Router::new()
         .route("/healthz", get(async || text("ok\n".to_owned(), "text/plain; charset=utf-8")))
         .route("/readyz", get(ready).with_state(health))
         .route("/metrics", get(render).with_state(metrics))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found\n"))
-        .layer(axum::middleware::map_response(harmless))
+        .layer(middleware::from_fn_with_state(hosts, hosts::check))
+        .layer(middleware::map_response(harmless))
 }
 
 async fn ready(State(health): State<Health>) -> Response {

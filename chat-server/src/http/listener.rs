@@ -76,7 +76,9 @@ pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failu
 
 /// Lets the counters of this listener begin at zero, so that their first event already is an increase.
 pub(crate) fn prepare_metrics() {
-    refused(Rejection::HeadTooLarge).increment(0);
+    for rejection in [Rejection::HeadTooLarge, Rejection::Host] {
+        refused(rejection).increment(0);
+    }
 }
 
 /// Requests that were refused before the transport has seen them.

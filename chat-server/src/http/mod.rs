@@ -3,7 +3,7 @@
 //! What a WebSocket connection does once it is one belongs to the transport.
 
 pub(crate) mod admin;
-mod hosts;
+pub(crate) mod hosts;
 pub(crate) mod listener;
 mod proxy;
 pub(crate) mod public;

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use chat_transport_ws::{Origin, TrustedProxies};
 
-use super::hosts::is_loopback_name;
+use super::hosts::{called, is_loopback_name};
 
 /// What proxies add to a request, and programs and pages do not.
 const OF_PROXIES: [&str; 5] = ["forwarded", "via", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
@@ -19,14 +18,8 @@ pub(super) fn is_nameless(proxies: &TrustedProxies, peer: IpAddr, headers: &Head
     }
     !peer.to_canonical().is_loopback()
         || OF_PROXIES.iter().any(|name| headers.contains_key(*name))
-        || called(headers).is_some_and(|host| !is_loopback_name(&host))
+        || headers.get(header::HOST).and_then(called).is_some_and(|host| !is_loopback_name(&host))
         || page(headers).is_some_and(|origin| origin.host().is_some_and(|host| !is_loopback_name(host)))
-}
-
-/// The host that the client has called.
-fn called(headers: &HeaderMap) -> Option<String> {
-    let authority: Authority = headers.get(header::HOST)?.to_str().ok()?.parse().ok()?;
-    Some(authority.host().to_owned())
 }
 
 /// The origin of the page that connects.

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::hosts::{self, Hosts};
 use super::listener::Arrival;
 use super::proxy;
 use crate::health::Health;
@@ -52,13 +53,14 @@ pub(crate) struct Site {
 }
 
 /// The public listener's answers.
-pub(crate) fn app(site: Site) -> Router {
+pub(crate) fn app(site: Site, hosts: Hosts) -> Router {
     Router::new()
         .route("/", any(home))
         .route("/ws", any(socket))
         .with_state(site)
         .route("/style.css", get(async || ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE)))
         .fallback(async || (StatusCode::NOT_FOUND, "Not found\n"))
+        .layer(middleware::from_fn_with_state(hosts, hosts::check))
         .layer(middleware::from_fn(defend))
 }
 
