@@ -6,7 +6,7 @@
 use data_encoding::BASE64;
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use thiserror::Error;
@@ -14,6 +14,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::origin::split_authority;
 use crate::{Origins, TooMany};
+
+/// The subprotocol that is spoken here. Clients need not offer any; it is selected where they offer it.
+pub const SUBPROTOCOL: &str = "chat.v1";
 
 /// Why a request did not become a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
@@ -158,6 +161,9 @@ pub fn check_upgrade<T>(request: &Request<T>, origins: &Origins) -> Result<Respo
     answer.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
     answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if offers_subprotocol(headers) {
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
     Ok(response)
 }
 
@@ -165,6 +171,13 @@ pub fn check_upgrade<T>(request: &Request<T>, origins: &Origins) -> Result<Respo
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether the client offers what is spoken here. Names of subprotocols are compared with their case. A client that
+/// offers others only gets none selected: a browser then gives up, as it should.
+fn offers_subprotocol(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|name| name.trim() == SUBPROTOCOL)
 }
 
 /// Whether a list of tokens, over all its lines, has this one.

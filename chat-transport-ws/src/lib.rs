@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use address::{InvalidNetwork, TrustedProxies};
 pub use config::Config;
-pub use handshake::{Rejection, check_upgrade, wants_upgrade};
+pub use handshake::{Rejection, SUBPROTOCOL, check_upgrade, wants_upgrade};
 pub use limits::{Gate, Permit, Seat, TooMany};
 pub use listener::serve;
 pub use origin::{InvalidOrigin, Origin, Origins};

@@ -172,6 +172,30 @@ async fn a_good_handshake_is_answered_with_101_and_no_extension() {
 }
 
 #[tokio::test]
+async fn the_subprotocol_is_selected_where_it_is_offered_and_no_other() {
+    let address = listen(Config::default()).await;
+    for (offered, selected) in [
+        ("Sec-WebSocket-Protocol: chat.v1", true),
+        ("sec-websocket-protocol: chat.v2,chat.v1 , x", true),
+        ("Sec-WebSocket-Protocol: x\r\nSec-WebSocket-Protocol: chat.v1", true),
+        ("Sec-WebSocket-Protocol: Chat.V1", false),
+        ("Sec-WebSocket-Protocol: chat.v10, chat", false),
+        ("Sec-WebSocket-Protocol:", false),
+        ("X-Protocol: chat.v1", false),
+    ] {
+        let (head, _) = ask(address, with(6, offered)).await;
+        assert_eq!(status(&head), 101, "{offered}");
+        let head = head.to_ascii_lowercase();
+        assert_eq!(
+            head.matches("sec-websocket-protocol").count(),
+            usize::from(selected),
+            "{offered}: {head}"
+        );
+        assert_eq!(head.contains("sec-websocket-protocol: chat.v1"), selected, "{offered}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn sec_03_malformed_handshakes_are_refused() {
     let address = listen(Config::default()).await;
     let long = format!("X-Long: {}", "x".repeat(9_000));
