@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod health;
 mod http;
+mod log_rate;
 mod migrate;
 mod output;
 mod server;

@@ -11,8 +11,11 @@ use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, LogFormat};
+use crate::log_rate::{self, LogRate};
 use crate::output;
 
 /// Upper bounds of the histograms of durations.
@@ -39,8 +42,8 @@ pub(crate) fn log(config: &Config) {
         .log_internal_errors(false) // would be printed with a macro that panics
         .with_writer(Lines { colours });
     let outcome = match config.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Text => log.finish().with(LogRate).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(LogRate).try_init(),
     };
     drop(outcome); // there is a log already, which is as good
     panic::set_hook(Box::new(|panic| {
@@ -72,12 +75,14 @@ pub(crate) fn render(metrics: &PrometheusHandle) -> String {
     metrics.render()
 }
 
-/// Keeps the metrics from growing until `stop`.
+/// Keeps the metrics from growing, and tells what the log has left out, until `stop`.
 pub(crate) async fn keep_up(metrics: PrometheusHandle, stop: CancellationToken) {
     let mut due = tokio::time::interval(UPKEEP);
     while stop.run_until_cancelled(due.tick()).await.is_some() {
         metrics.run_upkeep();
+        log_rate::tell();
     }
+    log_rate::tell_all();
 }
 
 /// Standard error, by whole and harmless lines.

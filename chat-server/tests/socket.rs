@@ -53,6 +53,28 @@ async fn sec_4_pages_of_other_origins_are_refused_and_logged() {
 }
 
 #[tokio::test]
+async fn sec_143_strangers_cause_a_bounded_number_of_lines_in_the_log() {
+    let server = Server::with().set("log_format", "json").start();
+    for _ in 0..100 {
+        let answer =
+            TestClient::connect_with(&server.socket_url(), &[("origin", "https://evil.example")]).await;
+        assert_eq!(answer.err(), Some(403));
+    }
+    let counted = r#"chat_handshake_rejections_total{reason="origin"} 100"#;
+    assert!(server.ask_admin("/metrics").body.contains(counted));
+    let log = server.into_stopped_log();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    let logged = lines.iter().filter(|line| line["event"] == "origin_refused").count();
+    let told = lines
+        .iter()
+        .filter(|line| line["kind"] == "origin_refused")
+        .filter_map(|line| line["lines"].as_u64());
+    let left_out: u64 = told.sum();
+    assert!(left_out > 0 && logged as u64 + left_out == 100, "{logged} and {left_out}");
+}
+
+#[tokio::test]
 async fn sec_4_pages_from_files_may_connect_where_they_are_listed_with_a_warning() {
     let server = Server::with().set("allowed_origins", "null,file://").start();
     for origin in ["null", "file://"] {
