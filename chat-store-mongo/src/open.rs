@@ -17,8 +17,8 @@ use crate::explain;
 use crate::reply::{WriteReply, number};
 use crate::schema::{
     CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
+    is_in_the_way,
 };
-use crate::takeover::is_in_the_way;
 
 /// How long one command may take while a database is opened. Building an index takes longer.
 const COMMAND: Duration = Duration::from_secs(10);

@@ -115,6 +115,39 @@ impl Index {
     }
 }
 
+/// Whether an index would remove rows of ours, refuse them, or stand where one of ours belongs.
+pub(crate) fn is_in_the_way(collection: &str, index: &Document) -> bool {
+    !is_ours(collection, index) && fault(collection, index).is_some()
+}
+
+/// Whether an index is one of [`INDEXES`] and does what it should.
+pub(crate) fn is_ours(collection: &str, index: &Document) -> bool {
+    let name = index.get_str("name").unwrap_or_default();
+    INDEXES
+        .iter()
+        .any(|ours| ours.collection == collection && ours.name == name && ours.fault_of(index).is_none())
+}
+
+/// Why an index that is not ours cannot stay; `None` if it does no harm.
+pub(crate) fn fault(collection: &str, index: &Document) -> Option<&'static str> {
+    let name = index.get_str("name").unwrap_or_default();
+    if name == "_id_" {
+        return None;
+    }
+    if index.contains_key("expireAfterSeconds") {
+        return Some("removes rows by their age, which would make holes in logs");
+    }
+    if index.get_bool("unique").unwrap_or(false) {
+        return Some("is unique and would refuse new rows");
+    }
+    let key = index.get_document("key").map(keys).unwrap_or_default();
+    let stands_in_the_way = INDEXES
+        .iter()
+        .filter(|ours| ours.collection == collection)
+        .any(|ours| ours.name == name || key.iter().eq(ours.fields));
+    stands_in_the_way.then_some("stands where a new one belongs")
+}
+
 /// Fields in their order; servers answer directions as integers or doubles.
 fn keys(key: &Document) -> Vec<String> {
     key.keys().cloned().collect()
@@ -136,5 +169,26 @@ mod tests {
         let mut all_rows = events.definition();
         all_rows.remove("partialFilterExpression");
         assert_eq!(events.fault_of(&all_rows).as_deref(), Some("covers other rows"));
+    }
+
+    #[test]
+    fn only_indexes_that_do_harm_are_in_the_way() {
+        let index = |more: Document| {
+            let mut index =
+                doc! { "v": 2, "key": { "room_id": 1, "timestamp": -1 }, "name": "room_id_1_timestamp_-1" };
+            index.extend(more);
+            index
+        };
+        assert_eq!(fault(MESSAGES, &index(doc! {})), None);
+        assert_eq!(fault(MESSAGES, &doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }), None);
+        for harmful in [
+            doc! { "expireAfterSeconds": 86_400 },
+            doc! { "unique": true },
+            doc! { "name": "log" },
+            doc! { "key": { "conversation": 1, "seq": 1 } },
+        ] {
+            assert!(fault(MESSAGES, &index(harmful.clone())).is_some(), "{harmful}");
+        }
+        assert!(fault(USERS, &doc! { "key": { "username": 1 }, "name": "username_1" }).is_some());
     }
 }

@@ -9,7 +9,7 @@ use super::link::Link;
 use super::report::{FindingKind, TakeoverError};
 use super::work::{FINDINGS, Work};
 use crate::schema::{
-    CHATS, INDEXES, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
+    self, CHATS, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
 };
 
 /// The collections that are taken over.
@@ -113,10 +113,10 @@ pub(super) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), Takeove
         let mut names = Vec::new();
         for index in indexes(&work.link, collection).await? {
             let name = index.get_str("name").unwrap_or_default().to_owned();
-            if is_ours(collection, &index) {
+            if schema::is_ours(collection, &index) {
                 // Of an earlier attempt. While rows are renumbered, a unique index would be in the way.
                 names.push(name);
-            } else if let Some(reason) = fault(collection, &index) {
+            } else if let Some(reason) = schema::fault(collection, &index) {
                 let shown = index.to_string();
                 work.found(
                     FindingKind::IndexDropped,
@@ -159,76 +159,17 @@ async fn indexes(link: &Link, collection: &str) -> Result<Vec<Document>, Takeove
     link.rows(doc! { "listIndexes": collection, "cursor": { "batchSize": 1_000 } }).await
 }
 
-/// Whether an index of the older system would remove rows of ours, refuse them, or stand where one of ours belongs.
-pub(crate) fn is_in_the_way(collection: &str, index: &Document) -> bool {
-    !is_ours(collection, index) && fault(collection, index).is_some()
-}
-
-/// Whether there is such an index on any of the collections that are taken over.
+/// Whether there is an index in the way on any of the collections that are taken over.
 pub(super) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, TakeoverError> {
     for found in collections(link).await? {
         let name = found.get_str("name").unwrap_or_default();
         let kind = found.get_str("type").unwrap_or("collection");
         if kind == "collection"
             && TAKEN_OVER.contains(&name)
-            && indexes(link, name).await?.iter().any(|index| is_in_the_way(name, index))
+            && indexes(link, name).await?.iter().any(|index| schema::is_in_the_way(name, index))
         {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-fn is_ours(collection: &str, index: &Document) -> bool {
-    let name = index.get_str("name").unwrap_or_default();
-    INDEXES
-        .iter()
-        .any(|ours| ours.collection == collection && ours.name == name && ours.fault_of(index).is_none())
-}
-
-/// Why an index of the older system cannot stay.
-fn fault(collection: &str, index: &Document) -> Option<&'static str> {
-    let name = index.get_str("name").unwrap_or_default();
-    if name == "_id_" {
-        return None;
-    }
-    if index.contains_key("expireAfterSeconds") {
-        return Some("removes rows by their age, which would make holes in logs");
-    }
-    if index.get_bool("unique").unwrap_or(false) {
-        return Some("is unique and would refuse new rows");
-    }
-    let fields = |key: &Document| key.keys().cloned().collect::<Vec<_>>();
-    let key = index.get_document("key").map(fields).unwrap_or_default();
-    let stands_in_the_way = INDEXES
-        .iter()
-        .filter(|ours| ours.collection == collection)
-        .any(|ours| ours.name == name || key.iter().eq(ours.fields));
-    stands_in_the_way.then_some("stands where a new one belongs")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_indexes_that_do_harm_are_in_the_way() {
-        let index = |more: Document| {
-            let mut index =
-                doc! { "v": 2, "key": { "room_id": 1, "timestamp": -1 }, "name": "room_id_1_timestamp_-1" };
-            index.extend(more);
-            index
-        };
-        assert_eq!(fault(MESSAGES, &index(doc! {})), None);
-        assert_eq!(fault(MESSAGES, &doc! { "v": 2, "key": { "_id": 1 }, "name": "_id_" }), None);
-        for harmful in [
-            doc! { "expireAfterSeconds": 86_400 },
-            doc! { "unique": true },
-            doc! { "name": "log" },
-            doc! { "key": { "conversation": 1, "seq": 1 } },
-        ] {
-            assert!(fault(MESSAGES, &index(harmful.clone())).is_some(), "{harmful}");
-        }
-        assert!(fault(USERS, &doc! { "key": { "username": 1 }, "name": "username_1" }).is_some());
-    }
 }

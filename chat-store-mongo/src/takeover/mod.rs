@@ -40,8 +40,6 @@ mod work;
 
 use mongodb::bson::doc;
 
-pub(crate) use foreign::is_in_the_way;
-
 pub use finish::{Finished, Unplaced};
 pub use name::NameRule;
 pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
