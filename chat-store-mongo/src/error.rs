@@ -5,6 +5,9 @@ use mongodb::error::ErrorKind;
 
 use crate::reply::ConcernError;
 
+/// The oldest version of MongoDB that works: the last for processors without AVX.
+pub(crate) const OLDEST_SERVER: &str = "4.4";
+
 /// Why a database could not be opened. Each message says what to do and holds no credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -2,8 +2,7 @@
 
 use mongodb::error::{Error, ErrorKind};
 
-use crate::error::{CallError, OpenError};
-use crate::open::OLDEST_SHOWN;
+use crate::error::{CallError, OLDEST_SERVER, OpenError};
 
 /// Shorter parts of credentials are found in any message by chance.
 const RECOGNISABLE: usize = 3;
@@ -77,7 +76,7 @@ impl From<CallError> for OpenError {
                 Self::Refused(refused.message.clone())
             }
             ErrorKind::IncompatibleServer { message, .. } => {
-                Self::ServerTooOld { found: format!("({message})"), needed: OLDEST_SHOWN }
+                Self::ServerTooOld { found: format!("({message})"), needed: OLDEST_SERVER }
             }
             ErrorKind::ServerSelection { message, .. } => Self::Unreachable(servers(message)),
             _ => Self::Unreachable(driver.to_string()),

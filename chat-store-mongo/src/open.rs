@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::MongoConfig;
 use crate::database::{Database, Deployment, barrier_command};
 use crate::epoch::new_epoch;
-use crate::error::{CallError, OpenError};
+use crate::error::{CallError, OLDEST_SERVER, OpenError};
 use crate::explain;
 use crate::reply::{WriteReply, number};
 use crate::schema::{
@@ -27,9 +27,8 @@ const INDEX_BUILD: Duration = Duration::from_secs(3_600);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The code of "what a majority has is not known yet".
 const NO_MAJORITY_YET: i32 = 134;
-/// The oldest version that works: the last for processors without AVX.
+/// [`OLDEST_SERVER`], to compare with.
 const OLDEST: [u64; 2] = [4, 4];
-pub(crate) const OLDEST_SHOWN: &str = "4.4";
 /// The oldest version that is still looked after.
 const MAINTAINED: [u64; 2] = [6, 0];
 /// The first release of each line in which strangers cannot read the server's memory any more (CVE-2025-14847).
@@ -285,7 +284,7 @@ fn version_warnings(info: &Document) -> Result<Vec<String>, OpenError> {
         found.split(['.', '-']).map_while(|part| part.parse().ok()).chain([0, 0, 0]).take(3).collect();
     let line = [parts[0], parts[1]];
     if line < OLDEST {
-        return Err(OpenError::ServerTooOld { found, needed: OLDEST_SHOWN });
+        return Err(OpenError::ServerTooOld { found, needed: OLDEST_SERVER });
     }
     let mut warnings = Vec::new();
     if line < MAINTAINED {
