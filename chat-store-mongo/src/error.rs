@@ -3,7 +3,7 @@
 use chat_core::error::StoreError;
 use mongodb::error::ErrorKind;
 
-use crate::reply::ConcernError;
+use crate::reply::{ConcernError, is_not_primary, is_passing};
 
 /// The oldest version of MongoDB that works: the last for processors without AVX.
 pub(crate) const OLDEST_SERVER: &str = "4.4";
@@ -122,48 +122,6 @@ pub(crate) enum CallError {
     Refused(#[source] mongodb::error::Error),
 }
 
-/// Codes of servers that are no primary, or not any more: nothing was executed.
-const NOT_PRIMARY: [i32; 4] = [
-    10_058, // LegacyNotPrimary
-    10_107, // NotWritablePrimary
-    13_435, // NotPrimaryNoSecondaryOk
-    13_436, // NotPrimaryOrSecondary
-];
-/// Codes of what passes: of commands that were interrupted, part of which may have been executed, and of servers
-/// that cannot say now what they can say a moment later.
-const PASSING: [i32; 25] = [
-    6,      // HostUnreachable
-    7,      // HostNotFound
-    24,     // LockTimeout
-    50,     // MaxTimeMSExpired
-    63,     // StaleShardVersion
-    64,     // WriteConcernTimeout
-    89,     // NetworkTimeout
-    91,     // ShutdownInProgress
-    112,    // WriteConflict
-    133,    // FailedToSatisfyReadPreference
-    134,    // ReadConcernMajorityNotAvailableYet
-    150,    // StaleEpoch
-    175,    // QueryPlanKilled
-    189,    // PrimarySteppedDown
-    202,    // NetworkInterfaceExceededTimeLimit
-    246,    // SnapshotUnavailable
-    249,    // StaleDbVersion
-    262,    // ExceededTimeLimit
-    365,    // TemporarilyUnavailable
-    462,    // IngressRequestRateLimitExceeded
-    9_001,  // SocketException
-    11_600, // InterruptedAtShutdown
-    11_601, // Interrupted
-    11_602, // InterruptedDueToReplStateChange
-    13_388, // StaleConfig
-];
-
-/// Whether what a server refused with this code may succeed a moment later.
-pub(crate) fn is_passing(code: i32) -> bool {
-    NOT_PRIMARY.contains(&code) || PASSING.contains(&code)
-}
-
 /// The code of a command that took longer than it was allowed to.
 const OUT_OF_TIME: i32 = 50;
 
@@ -176,8 +134,8 @@ impl From<mongodb::error::Error> for CallError {
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::Authentication { .. }
             | ErrorKind::Shutdown => Self::NotExecuted(error),
-            ErrorKind::Command(refused) if NOT_PRIMARY.contains(&refused.code) => Self::NotExecuted(error),
-            ErrorKind::Command(refused) if PASSING.contains(&refused.code) => Self::Unknown(error),
+            ErrorKind::Command(refused) if is_not_primary(refused.code) => Self::NotExecuted(error),
+            ErrorKind::Command(refused) if is_passing(refused.code) => Self::Unknown(error),
             ErrorKind::Command(_)
             | ErrorKind::InvalidArgument { .. }
             | ErrorKind::IncompatibleServer { .. } => Self::Refused(error),

@@ -1,17 +1,62 @@
-//! What servers answer to writes. A reply can hold an error of a row and an error of the majority at the same
-//! time, and both count: a row that exists already is not durable because it exists.
+//! What servers answer: their codes, and replies to writes. A reply can hold an error of a row and an error of the
+//! majority at the same time, and both count: a row that exists already is not durable because it exists.
 
 use std::fmt;
 
 use chat_core::error::StoreError;
 use mongodb::bson::{Bson, Document};
 
-use crate::error::is_passing;
-
 /// The code of "a row with this key exists".
 const DUPLICATE_KEY: i32 = 11_000;
 /// The code of "the majority did not have it in time".
 const WAITED_IN_VAIN: i32 = 64;
+
+/// Codes of servers that are no primary, or not any more: nothing was executed.
+const NOT_PRIMARY: [i32; 4] = [
+    10_058, // LegacyNotPrimary
+    10_107, // NotWritablePrimary
+    13_435, // NotPrimaryNoSecondaryOk
+    13_436, // NotPrimaryOrSecondary
+];
+/// Codes of what passes: of commands that were interrupted, part of which may have been executed, and of servers
+/// that cannot say now what they can say a moment later.
+const PASSING: [i32; 25] = [
+    6,      // HostUnreachable
+    7,      // HostNotFound
+    24,     // LockTimeout
+    50,     // MaxTimeMSExpired
+    63,     // StaleShardVersion
+    64,     // WriteConcernTimeout
+    89,     // NetworkTimeout
+    91,     // ShutdownInProgress
+    112,    // WriteConflict
+    133,    // FailedToSatisfyReadPreference
+    134,    // ReadConcernMajorityNotAvailableYet
+    150,    // StaleEpoch
+    175,    // QueryPlanKilled
+    189,    // PrimarySteppedDown
+    202,    // NetworkInterfaceExceededTimeLimit
+    246,    // SnapshotUnavailable
+    249,    // StaleDbVersion
+    262,    // ExceededTimeLimit
+    365,    // TemporarilyUnavailable
+    462,    // IngressRequestRateLimitExceeded
+    9_001,  // SocketException
+    11_600, // InterruptedAtShutdown
+    11_601, // Interrupted
+    11_602, // InterruptedDueToReplStateChange
+    13_388, // StaleConfig
+];
+
+/// Whether a server refused with this code because it is no primary: then nothing was executed.
+pub(crate) fn is_not_primary(code: i32) -> bool {
+    NOT_PRIMARY.contains(&code)
+}
+
+/// Whether what a server refused with this code may succeed a moment later.
+pub(crate) fn is_passing(code: i32) -> bool {
+    is_not_primary(code) || PASSING.contains(&code)
+}
 
 /// Rows that failed, the rows before them did not.
 #[derive(Debug, Clone)]
