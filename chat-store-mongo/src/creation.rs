@@ -7,10 +7,10 @@ use chat_core::port::{Creation, NewConversation};
 use mongodb::bson::doc;
 
 use crate::conversation::{ConversationRow, collection_of, new_row, pair_key};
-use crate::database::Database;
 use crate::projection::load_row;
-use crate::query::find_one;
 use crate::schema::CHATS;
+use crate::server::database::Database;
+use crate::server::query::find_one;
 
 /// Creates a conversation, or answers the one that the pair has.
 pub(crate) async fn create(database: &Database, new: NewConversation) -> Result<Creation, StoreError> {

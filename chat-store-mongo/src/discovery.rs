@@ -7,12 +7,12 @@ use chat_core::port::RoomQuery;
 use mongodb::bson::doc;
 
 use crate::conversation::folded;
-use crate::database::Database;
 use crate::lists::Candidates;
 use crate::moment::{Listed, moments};
-use crate::query::find_page;
 use crate::row::{Row, object_id};
 use crate::schema::ROOMS;
+use crate::server::database::Database;
+use crate::server::query::find_page;
 
 /// As [`RoomStore::discover`](chat_core::port::RoomStore::discover).
 pub(crate) async fn discover(database: &Database, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {

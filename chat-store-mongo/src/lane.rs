@@ -19,11 +19,11 @@ use mongodb::bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MAJORITY_WAIT;
-use crate::database::{Database, Deployment};
-use crate::error::CallError;
 use crate::heads::Heads;
-use crate::reply::WriteReply;
 use crate::schema::MESSAGES;
+use crate::server::database::{Database, Deployment};
+use crate::server::error::CallError;
+use crate::server::reply::WriteReply;
 
 /// Lanes: while one waits for the disks the other fills.
 const LANES: usize = 2;

@@ -7,16 +7,12 @@
 mod account;
 mod account_store;
 mod append;
-mod breaker;
 mod config;
 mod conversation;
 mod creation;
-mod database;
 mod discovery;
 mod entry;
 mod epoch;
-mod error;
-mod explain;
 mod heads;
 mod history;
 mod lane;
@@ -27,13 +23,12 @@ mod messages;
 mod moment;
 mod open;
 mod projection;
-mod query;
-mod reply;
 mod revocation;
 mod room_store;
 mod row;
 mod schema;
 mod search;
+mod server;
 mod session;
 pub mod takeover;
 mod unread;
@@ -43,10 +38,10 @@ use std::sync::Arc;
 use chat_core::error::StoreError;
 
 pub use config::MongoConfig;
-pub use error::OpenError;
+pub use server::error::OpenError;
 
 use append::Appender;
-use database::{ABSENCES, Database};
+use server::database::{ABSENCES, Database};
 
 /// A database that is open. Clones share it.
 #[derive(Debug, Clone)]

@@ -10,14 +10,14 @@ use chat_core::port::{MembershipPage, MyConversation, Standing, Unread};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mongodb::bson::{Document, doc};
 
-use crate::database::Database;
 use crate::history::ROWS;
 use crate::membership::listed_rows;
 use crate::messages::newest_message;
 use crate::moment::{AT_ONCE, Listed, Moment, moments};
-use crate::query::find_page;
 use crate::row::{Row, object_id};
 use crate::schema::{CHATS, MEMBERS, ROOMS};
+use crate::server::database::Database;
+use crate::server::query::find_page;
 use crate::unread::unread;
 
 /// As [`RoomStore::standings`](chat_core::port::RoomStore::standings).

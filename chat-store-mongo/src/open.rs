@@ -10,15 +10,15 @@ use mongodb::error::ErrorKind;
 use tokio::time::Instant;
 
 use crate::config::MongoConfig;
-use crate::database::{Database, Deployment, barrier_command};
 use crate::epoch::new_epoch;
-use crate::error::{CallError, OLDEST_SERVER, OpenError};
-use crate::explain;
-use crate::reply::{WriteReply, number};
 use crate::schema::{
     CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
     is_in_the_way,
 };
+use crate::server::database::{Database, Deployment, barrier_command};
+use crate::server::error::{CallError, OLDEST_SERVER, OpenError};
+use crate::server::explain;
+use crate::server::reply::{WriteReply, number};
 
 /// How long one command may take while a database is opened. Building an index takes longer.
 const COMMAND: Duration = Duration::from_secs(10);

@@ -20,12 +20,12 @@ use tokio::time::Instant;
 
 use crate::config::WRITE_DEADLINE;
 use crate::conversation::{ConversationRow, folded};
-use crate::database::Database;
 use crate::entry::{Place, entry_row, read_entry, read_seq};
 use crate::member::{INTENT, MemberRow, member_fields, member_id, member_key};
-use crate::query::{find_one, find_page};
 use crate::row::{Row, object_id, stored_number};
 use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS};
+use crate::server::database::Database;
+use crate::server::query::{find_one, find_page};
 
 /// Events applied after one read of the log.
 const EVENTS: usize = 100;

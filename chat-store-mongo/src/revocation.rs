@@ -18,10 +18,10 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::creation::unknown;
-use crate::database::Database;
-use crate::query::find_page;
 use crate::row::{Row, date, object_id};
 use crate::schema::{REPLACED_TOKENS, SESSIONS};
+use crate::server::database::Database;
+use crate::server::query::find_page;
 use crate::session::hash;
 
 /// How long revocations are kept.

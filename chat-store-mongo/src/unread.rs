@@ -10,12 +10,12 @@ use chat_core::limits::hard;
 use chat_core::port::Unread;
 use mongodb::bson::{Document, doc};
 
-use crate::database::Database;
 use crate::history::Log;
 use crate::messages::nth_message;
-use crate::reply::number;
 use crate::row::{object_id, stored_number};
 use crate::schema::MESSAGES;
+use crate::server::database::Database;
+use crate::server::reply::number;
 
 /// Entries that are looked at with one command: if all are messages by others, no more are needed.
 const STRETCH: u64 = hard::UNREAD_EXACT + 1;

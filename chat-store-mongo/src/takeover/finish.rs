@@ -151,7 +151,7 @@ pub(super) async fn finish(
         }
         Unplaced::Keep => {
             let count = link.ask(doc! { "count": MESSAGES, "query": without_a_place }).await?;
-            finished.kept = crate::reply::number(&count, "n").unsigned_abs();
+            finished.kept = crate::server::reply::number(&count, "n").unsigned_abs();
         }
     }
     remove(link, FINDINGS, doc! {}).await?;

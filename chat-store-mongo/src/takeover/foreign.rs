@@ -23,7 +23,7 @@ pub(super) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError>
     for collection in [USERS, ROOMS, CHATS] {
         let filter = doc! { "_id": { "$not": { "$type": "objectId" } } };
         let count = link.ask(doc! { "count": collection, "query": filter }).await?;
-        match crate::reply::number(&count, "n") {
+        match crate::server::reply::number(&count, "n") {
             0 => {}
             count => found.push(format!(
                 "{count} rows of {collection} have an _id that is no ObjectId, and an _id cannot be changed; \

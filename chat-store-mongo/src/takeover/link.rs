@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::report::TakeoverError;
 use super::value::shown_id;
-use crate::database::Database;
-use crate::error::{CallError, OpenError};
-use crate::reply::{RowError, WriteReply, concern_error};
+use crate::server::database::Database;
+use crate::server::error::{CallError, OpenError};
+use crate::server::reply::{RowError, WriteReply, concern_error};
 
 /// How long one command may take. Builds of indexes have their own limit.
 const COMMAND: Duration = Duration::from_secs(120);
@@ -67,7 +67,7 @@ impl Link {
     /// Roughly how many rows a collection has.
     pub(super) async fn roughly(&self, collection: &str) -> Result<u64, TakeoverError> {
         let reply = self.ask(doc! { "count": collection }).await?;
-        Ok(u64::try_from(crate::reply::number(&reply, "n")).unwrap_or_default())
+        Ok(u64::try_from(crate::server::reply::number(&reply, "n")).unwrap_or_default())
     }
 
     /// Makes one write, durably.

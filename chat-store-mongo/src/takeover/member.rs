@@ -44,7 +44,7 @@ pub(super) async fn write(work: &mut Work<'_>) -> Result<(), TakeoverError> {
         work.checkpoint.counts.conversations_of_two = 0;
     }
     let mut done =
-        position.as_ref().map_or(0, |position| crate::reply::number(position, "done").unsigned_abs());
+        position.as_ref().map_or(0, |position| crate::server::reply::number(position, "done").unsigned_abs());
     let after =
         |field: &str| position.as_ref().and_then(|position| position.get_document(field).ok()).cloned();
     if after(IN_CHATS).is_none() {
@@ -140,7 +140,7 @@ async fn write_chat(work: &mut Work<'_>, row: &Document) -> Result<(), TakeoverE
 
 /// The number of the last entry: what the numbering has left in the row, else that of the last event.
 fn last_seq(row: &Document, events: u64) -> Seq {
-    let numbered = crate::reply::number(row, LAST_SEQ).unsigned_abs();
+    let numbered = crate::server::reply::number(row, LAST_SEQ).unsigned_abs();
     Seq::new(numbered.max(events)).unwrap_or(Seq::MAX)
 }
 

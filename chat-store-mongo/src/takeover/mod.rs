@@ -45,9 +45,9 @@ pub use name::NameRule;
 pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
 
 use crate::config::MongoConfig;
-use crate::error::OpenError;
 use crate::open::{connect, create_indexes, schema_version, seal};
 use crate::schema::{INDEXES, VERSION};
+use crate::server::error::OpenError;
 use foreign::TAKEN_OVER;
 use link::Link;
 use work::{Checkpoint, Work};

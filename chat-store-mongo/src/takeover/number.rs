@@ -100,7 +100,7 @@ pub(super) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     }
     let mut log = position.as_ref().and_then(read_log);
     let mut done =
-        position.as_ref().map_or(0, |position| crate::reply::number(position, "done").unsigned_abs());
+        position.as_ref().map_or(0, |position| crate::server::reply::number(position, "done").unsigned_abs());
     let after = position.as_ref().and_then(|position| position.get_document("after").ok()).cloned();
 
     let fields = doc! { "sender_id": 1, "type": 1, "content_before": 1, "split_of": 1, UNPLACED: 1 };
@@ -150,7 +150,7 @@ pub(super) async fn forget_order(work: &mut Work<'_>) -> Result<(), TakeoverErro
 }
 
 fn read_log(position: &Document) -> Option<Log> {
-    let number = |field: &str| crate::reply::number(position, field).unsigned_abs();
+    let number = |field: &str| crate::server::reply::number(position, field).unsigned_abs();
     let conversation = position.get("conversation").and_then(id_of).map(ConversationId::from_bytes);
     position.contains_key("seq").then(|| Log {
         conversation,

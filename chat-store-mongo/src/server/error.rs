@@ -3,7 +3,7 @@
 use chat_core::error::StoreError;
 use mongodb::error::ErrorKind;
 
-use crate::reply::{ConcernError, is_not_primary, is_passing};
+use crate::server::reply::{ConcernError, is_not_primary, is_passing};
 
 /// The oldest version of MongoDB that works: the last for processors without AVX.
 pub(crate) const OLDEST_SERVER: &str = "4.4";
@@ -221,7 +221,7 @@ mod tests {
     use mongodb::bson::{deserialize_from_document, doc};
 
     use super::*;
-    use crate::reply::WriteReply;
+    use crate::server::reply::WriteReply;
 
     fn refused_with(code: i32) -> CallError {
         let refused = doc! { "code": code, "codeName": "", "errmsg": "planned by the test" };

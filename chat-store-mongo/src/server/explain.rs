@@ -2,7 +2,7 @@
 
 use mongodb::error::{Error, ErrorKind};
 
-use crate::error::{CallError, OLDEST_SERVER, OpenError};
+use crate::server::error::{CallError, OLDEST_SERVER, OpenError};
 
 /// Shorter parts of credentials are found in any message by chance.
 const RECOGNISABLE: usize = 3;
@@ -103,8 +103,8 @@ fn servers(message: &str) -> String {
 mod tests {
     use super::*;
     use crate::config::MongoConfig;
-    use crate::database::{Database, Deployment};
     use crate::open::connect;
+    use crate::server::database::{Database, Deployment};
 
     async fn error_of(uri: &str) -> OpenError {
         connect(&MongoConfig::new(uri, "chat")).await.map(drop).expect_err("it is wrong")

@@ -13,11 +13,11 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, Timestamp, cstr, doc};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::breaker::{Advice, Breaker};
 use crate::config::{MAJORITY_WAIT, READ_DEADLINE, WRITE_DEADLINE};
-use crate::error::CallError;
-use crate::reply::{WriteReply, concern_error};
 use crate::schema::META;
+use crate::server::breaker::{Advice, Breaker};
+use crate::server::error::CallError;
+use crate::server::reply::{WriteReply, concern_error};
 
 /// How often the database was found to be away.
 pub(crate) const ABSENCES: &str = "chat_store_absences_total";
