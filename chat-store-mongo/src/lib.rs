@@ -12,7 +12,6 @@ mod conversation;
 mod creation;
 mod discovery;
 mod entry;
-mod epoch;
 mod heads;
 mod history;
 mod lane;
@@ -101,7 +100,7 @@ impl MongoStore {
     /// # Errors
     /// When that cannot be stored.
     pub async fn begin_epoch(&self) -> Result<String, StoreError> {
-        epoch::begin(self.database()).await
+        open::epoch::begin(self.database()).await
     }
 
     /// Waits until every command that was sent has its reply. The end of a runtime would cut off what is under way;

@@ -2,6 +2,8 @@
 //!
 //! Nothing is written before everything was checked, and then only to a database that holds nothing.
 
+pub(crate) mod epoch;
+
 use std::time::Duration;
 
 use mongodb::Client;
@@ -10,7 +12,7 @@ use mongodb::error::ErrorKind;
 use tokio::time::Instant;
 
 use crate::config::MongoConfig;
-use crate::epoch::new_epoch;
+use crate::open::epoch::new_epoch;
 use crate::schema::{
     CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
     is_in_the_way,
