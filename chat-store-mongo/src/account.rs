@@ -16,10 +16,10 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::creation::unknown;
-use crate::row::{Row, date, object_id};
-use crate::schema::USERS;
 use crate::server::database::Database;
 use crate::server::query::{find_one, find_page};
+use crate::table::row::{Row, date, object_id};
+use crate::table::schema::USERS;
 
 /// Rows that one command updates.
 const UPDATED_AT_ONCE: usize = 1_000;

@@ -17,16 +17,16 @@ use mongodb::bson::doc;
 use tokio::time::Instant;
 
 use crate::config::WRITE_DEADLINE;
-use crate::conversation::ConversationRow;
 use crate::creation::unknown;
-use crate::entry::{entry_row, read_entry};
 use crate::heads::{Heads, Known};
 use crate::lane::{Insert, Inserted, Lanes};
 use crate::projection::{announce_join, load_row};
-use crate::row::object_id;
-use crate::schema::MESSAGES;
 use crate::server::database::Database;
 use crate::server::query::find_page;
+use crate::table::conversations::ConversationRow;
+use crate::table::entries::{entry_row, read_entry};
+use crate::table::row::object_id;
+use crate::table::schema::MESSAGES;
 
 /// Waits while an entry of somebody else is neither durable nor gone: the first, doubled up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));

@@ -6,11 +6,11 @@ use chat_core::error::StoreError;
 use chat_core::port::{Creation, NewConversation};
 use mongodb::bson::doc;
 
-use crate::conversation::{ConversationRow, collection_of, new_row, pair_key};
 use crate::projection::load_row;
-use crate::schema::CHATS;
 use crate::server::database::Database;
 use crate::server::query::find_one;
+use crate::table::conversations::{ConversationRow, collection_of, new_row, pair_key};
+use crate::table::schema::CHATS;
 
 /// Creates a conversation, or answers the one that the pair has.
 pub(crate) async fn create(database: &Database, new: NewConversation) -> Result<Creation, StoreError> {

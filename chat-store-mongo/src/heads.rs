@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chat_core::domain::Head;
 use chat_core::id::ConversationId;
 
-use crate::conversation::ConversationRow;
-use crate::entry::Place;
+use crate::table::conversations::ConversationRow;
+use crate::table::entries::Place;
 
 /// How many logs are known at least, if so many were written. Those that are forgotten are read again.
 const KNOWN: usize = 65_536;

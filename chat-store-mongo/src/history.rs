@@ -13,11 +13,11 @@ use chat_core::id::{ConversationId, EntryId};
 use chat_core::port::{EntryPage, EntryRange};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::entry::{read_entry, read_seq};
-use crate::row::{Row, object_id, stored_number};
-use crate::schema::MESSAGES;
 use crate::server::database::Database;
 use crate::server::query::{find_one, find_page};
+use crate::table::entries::{read_entry, read_seq};
+use crate::table::row::{Row, object_id, stored_number};
+use crate::table::schema::MESSAGES;
 
 /// Rows in one reply. A reply is at most 16 MiB, so these fit whatever they hold.
 pub(crate) const ROWS: u32 = 500;

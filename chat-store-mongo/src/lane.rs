@@ -20,10 +20,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MAJORITY_WAIT;
 use crate::heads::Heads;
-use crate::schema::MESSAGES;
 use crate::server::database::{Database, Deployment};
 use crate::server::error::CallError;
 use crate::server::reply::WriteReply;
+use crate::table::schema::MESSAGES;
 
 /// Lanes: while one waits for the disks the other fills.
 const LANES: usize = 2;
@@ -292,8 +292,8 @@ mod tests {
     use mongodb::bson::doc;
 
     use super::*;
-    use crate::entry::Place;
     use crate::heads::Known;
+    use crate::table::entries::Place;
 
     /// What is said of two inserts in one command when the row of the second is there already.
     async fn settled(deployment: Deployment) -> [Inserted; 2] {

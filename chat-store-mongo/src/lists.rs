@@ -14,10 +14,10 @@ use crate::history::ROWS;
 use crate::membership::listed_rows;
 use crate::messages::newest_message;
 use crate::moment::{AT_ONCE, Listed, Moment, moments};
-use crate::row::{Row, object_id};
-use crate::schema::{CHATS, MEMBERS, ROOMS};
 use crate::server::database::Database;
 use crate::server::query::find_page;
+use crate::table::row::{Row, object_id};
+use crate::table::schema::{CHATS, MEMBERS, ROOMS};
 use crate::unread::unread;
 
 /// As [`RoomStore::standings`](chat_core::port::RoomStore::standings).

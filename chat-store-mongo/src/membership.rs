@@ -11,15 +11,15 @@ use chat_core::error::StoreError;
 use chat_core::id::{ConversationId, UserId};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::entry::read_seq;
 use crate::history::ROWS;
-use crate::member::{JOINED, MemberRow, member_key};
 use crate::projection::{find_member, head};
-use crate::row::{Row, object_id, stored_number};
-use crate::schema::MEMBERS;
 use crate::server::database::Database;
 use crate::server::query::find_page;
 use crate::server::reply::number;
+use crate::table::entries::read_seq;
+use crate::table::members::{JOINED, MemberRow, member_key};
+use crate::table::row::{Row, object_id, stored_number};
+use crate::table::schema::MEMBERS;
 
 /// Conversations that are searched at once for users who share one.
 const SEARCHED_AT_ONCE: usize = 200;

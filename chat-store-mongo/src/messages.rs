@@ -12,11 +12,11 @@ use chat_core::id::ConversationId;
 use chat_core::port::{MessageAnchor, MessagePage, MessageQuery};
 use mongodb::bson::doc;
 
-use crate::entry::read_entry;
 use crate::history::{Log, Page, ROWS};
-use crate::row::stored_number;
 use crate::search::Search;
 use crate::server::database::Database;
+use crate::table::entries::read_entry;
+use crate::table::row::stored_number;
 
 /// How many entries are looked at before jumping: so many for each wanted message, and so many more.
 const WINDOW: (u64, u64) = (4, 100);

@@ -15,13 +15,13 @@ use mongodb::bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
 use crate::config::WRITE_DEADLINE;
-use crate::conversation::ConversationRow;
-use crate::member::{MemberRow, member_id};
 use crate::projection::{find_member, has_event, head, load_row};
-use crate::row::{Row, object_id};
-use crate::schema::{CHATS, MEMBERS, ROOMS};
 use crate::server::database::Database;
 use crate::server::query::find_page;
+use crate::table::conversations::ConversationRow;
+use crate::table::members::{MemberRow, member_id};
+use crate::table::row::{Row, object_id};
+use crate::table::schema::{CHATS, MEMBERS, ROOMS};
 
 /// Conversations that are read at the same time for one list.
 pub(crate) const AT_ONCE: usize = 16;

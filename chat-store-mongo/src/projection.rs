@@ -19,13 +19,13 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 use tokio::time::Instant;
 
 use crate::config::WRITE_DEADLINE;
-use crate::conversation::{ConversationRow, folded};
-use crate::entry::{Place, entry_row, read_entry, read_seq};
-use crate::member::{INTENT, MemberRow, member_fields, member_id, member_key};
-use crate::row::{Row, object_id, stored_number};
-use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS};
 use crate::server::database::Database;
 use crate::server::query::{find_one, find_page};
+use crate::table::conversations::{ConversationRow, folded};
+use crate::table::entries::{Place, entry_row, read_entry, read_seq};
+use crate::table::members::{INTENT, MemberRow, member_fields, member_id, member_key};
+use crate::table::row::{Row, object_id, stored_number};
+use crate::table::schema::{CHATS, MEMBERS, MESSAGES, ROOMS};
 
 /// Events applied after one read of the log.
 const EVENTS: usize = 100;

@@ -18,11 +18,11 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::creation::unknown;
-use crate::row::{Row, date, object_id};
-use crate::schema::{REPLACED_TOKENS, SESSIONS};
 use crate::server::database::Database;
 use crate::server::query::find_page;
 use crate::session::hash;
+use crate::table::row::{Row, date, object_id};
+use crate::table::schema::{REPLACED_TOKENS, SESSIONS};
 
 /// How long revocations are kept.
 const REVOCATIONS_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);

@@ -15,10 +15,10 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
 use crate::creation::unknown;
-use crate::row::{Row, date, object_id};
-use crate::schema::{REPLACED_TOKENS, SESSIONS};
 use crate::server::database::Database;
 use crate::server::query::{find_one, find_page};
+use crate::table::row::{Row, date, object_id};
+use crate::table::schema::{REPLACED_TOKENS, SESSIONS};
 
 /// Sessions of a user that are read at once.
 const PAGE: usize = 1_000;

@@ -12,10 +12,10 @@ use mongodb::bson::{Document, doc};
 
 use crate::history::Log;
 use crate::messages::nth_message;
-use crate::row::{object_id, stored_number};
-use crate::schema::MESSAGES;
 use crate::server::database::Database;
 use crate::server::reply::number;
+use crate::table::row::{object_id, stored_number};
+use crate::table::schema::MESSAGES;
 
 /// Entries that are looked at with one command: if all are messages by others, no more are needed.
 const STRETCH: u64 = hard::UNREAD_EXACT + 1;

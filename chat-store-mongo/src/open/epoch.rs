@@ -4,8 +4,8 @@ use chat_core::error::StoreError;
 use chat_core::id::ConversationId;
 use mongodb::bson::doc;
 
-use crate::schema::{EPOCH_ROW, META};
 use crate::server::database::Database;
+use crate::table::schema::{EPOCH_ROW, META};
 
 /// A name that no history has had.
 pub(crate) fn new_epoch() -> String {

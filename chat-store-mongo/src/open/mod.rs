@@ -13,14 +13,14 @@ use tokio::time::Instant;
 
 use crate::config::MongoConfig;
 use crate::open::epoch::new_epoch;
-use crate::schema::{
-    CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
-    is_in_the_way,
-};
 use crate::server::database::{Database, Deployment, barrier_command};
 use crate::server::error::{CallError, OLDEST_SERVER, OpenError};
 use crate::server::explain;
 use crate::server::reply::{WriteReply, number};
+use crate::table::schema::{
+    CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
+    is_in_the_way,
+};
 
 /// How long one command may take while a database is opened. Building an index takes longer.
 const COMMAND: Duration = Duration::from_secs(10);

@@ -14,10 +14,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{MAJORITY_WAIT, READ_DEADLINE, WRITE_DEADLINE};
-use crate::schema::META;
 use crate::server::breaker::{Advice, Breaker};
 use crate::server::error::CallError;
 use crate::server::reply::{WriteReply, concern_error};
+use crate::table::schema::META;
 
 /// How often the database was found to be away.
 pub(crate) const ABSENCES: &str = "chat_store_absences_total";

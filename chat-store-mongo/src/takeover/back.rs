@@ -13,7 +13,7 @@ use super::link::{BY_ID, Link, Scan};
 use super::number::ORDER_NAME;
 use super::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
 use super::work::{Checkpoint, FINDINGS, read_findings};
-use crate::schema::{
+use crate::table::schema::{
     CHATS, EPOCH_ROW, INDEXES, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW,
     SESSIONS, USERS,
 };

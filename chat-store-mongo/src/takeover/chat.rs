@@ -20,9 +20,9 @@ use super::report::{FindingKind, TakeoverError};
 use super::user::created_at;
 use super::value::{Id, id_of, shown_id};
 use super::work::Work;
-use crate::conversation::new_row;
-use crate::row::{object_id, stored_number};
-use crate::schema::{CHATS, USERS};
+use crate::table::conversations::new_row;
+use crate::table::row::{object_id, stored_number};
+use crate::table::schema::{CHATS, USERS};
 
 /// Marks a chat that was made for messages without one.
 pub(super) const FROM_MESSAGES: &str = "from_messages";
@@ -208,7 +208,7 @@ async fn take_over_row(
                     change.set(field, object_id(user.as_bytes()));
                 }
             }
-            change.set("created_at", crate::row::date(created_at));
+            change.set("created_at", crate::table::row::date(created_at));
             let [low, _] = pair.users();
             let creator = users.user(original_given(row, "user1_id")).unwrap_or(low);
             for (field, value) in ours(conversation, pair, creator, created_at) {
@@ -287,7 +287,7 @@ pub(super) fn first_message_statement(id: ConversationId, sender: UserId, at: Ti
     let entry_id = event_id(id, sender, "created");
     let set = doc! {
         "created_by": object_id(sender.as_bytes()),
-        "created_at": crate::row::date(at),
+        "created_at": crate::table::row::date(at),
         "entry_id": object_id(entry_id.as_bytes()),
     };
     doc! { "q": { "_id": object_id(id.as_bytes()) }, "u": { "$set": set } }

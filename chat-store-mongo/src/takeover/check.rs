@@ -11,11 +11,11 @@ use super::message::UNPLACED;
 use super::report::TakeoverError;
 use super::work::Work;
 use crate::account::read_stored_account;
-use crate::conversation::ConversationRow;
-use crate::entry::read_entry;
-use crate::member::MemberRow;
-use crate::row::Row;
-use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS, USERS};
+use crate::table::conversations::ConversationRow;
+use crate::table::entries::read_entry;
+use crate::table::members::MemberRow;
+use crate::table::row::Row;
+use crate::table::schema::{CHATS, MEMBERS, MESSAGES, ROOMS, USERS};
 
 /// The order of logs.
 const LOG: &[&str] = &["conversation", "seq"];

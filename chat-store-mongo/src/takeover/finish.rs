@@ -11,7 +11,7 @@ use super::link::{BY_ID, Link, Scan};
 use super::message::UNPLACED;
 use super::report::{Observer, Phase, Progress, TakeoverError};
 use super::work::FINDINGS;
-use crate::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
+use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
 
 /// What becomes of messages without a place, and of private chats that are no conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::id::Ids;
 use super::link::Link;
 use super::report::{FindingKind, TakeoverError};
 use super::work::{FINDINGS, Work};
-use crate::schema::{
+use crate::table::schema::{
     self, CHATS, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
 };
 

@@ -13,11 +13,11 @@ use super::report::TakeoverError;
 use super::room::{Room, room, scan};
 use super::value::id_of;
 use super::work::Work;
-use crate::conversation::ConversationRow;
-use crate::entry::{Place, entry_row};
-use crate::member::{member_fields, member_id};
-use crate::row::{object_id, stored_number};
-use crate::schema::{CHATS, MEMBERS, MESSAGES, ROOMS, USERS};
+use crate::table::conversations::ConversationRow;
+use crate::table::entries::{Place, entry_row};
+use crate::table::members::{member_fields, member_id};
+use crate::table::row::{object_id, stored_number};
+use crate::table::schema::{CHATS, MEMBERS, MESSAGES, ROOMS, USERS};
 
 /// The position of the second half of the phase begins with this.
 const IN_CHATS: &str = "chats";

@@ -13,9 +13,9 @@ use super::report::{FindingKind, TakeoverError};
 use super::text::{Fitted, fit_content};
 use super::value::{id_of, shown, shown_id, time_of, time_of_id};
 use super::work::Work;
-use crate::entry::MESSAGE_KINDS;
-use crate::row::{date, object_id};
-use crate::schema::{CHATS, MESSAGES, ROOMS, USERS};
+use crate::table::entries::MESSAGE_KINDS;
+use crate::table::row::{date, object_id};
+use crate::table::schema::{CHATS, MESSAGES, ROOMS, USERS};
 
 /// Why a message has no conversation.
 pub(super) const UNPLACED: &str = "unplaced";

@@ -46,8 +46,8 @@ pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report
 
 use crate::config::MongoConfig;
 use crate::open::{connect, create_indexes, schema_version, seal};
-use crate::schema::{INDEXES, VERSION};
 use crate::server::error::OpenError;
+use crate::table::schema::{INDEXES, VERSION};
 use foreign::TAKEN_OVER;
 use link::Link;
 use work::{Checkpoint, Work};

@@ -22,10 +22,10 @@ use super::room::RoomEvents;
 use super::text::fit_content;
 use super::value::id_of;
 use super::work::Work;
-use crate::entry::{MESSAGE_KINDS, Place, entry_row};
 use crate::open::create_indexes;
-use crate::row::{object_id, stored_number};
-use crate::schema::{CHATS, Index, MESSAGES, ROOMS};
+use crate::table::entries::{MESSAGE_KINDS, Place, entry_row};
+use crate::table::row::{object_id, stored_number};
+use crate::table::schema::{CHATS, Index, MESSAGES, ROOMS};
 
 /// The name of [`ORDER`].
 pub(super) const ORDER_NAME: &str = "migration_order";

@@ -5,9 +5,9 @@ use std::fmt;
 
 use mongodb::bson::Document;
 
-use crate::row::stored_number;
 use crate::server::error::OpenError;
 use crate::server::reply::number;
+use crate::table::row::stored_number;
 
 /// Hears of a take-over while it goes on, and can stop it.
 pub trait Observer: Send {

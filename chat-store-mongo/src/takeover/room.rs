@@ -19,9 +19,9 @@ use super::text::fit_room_name;
 use super::user::created_at;
 use super::value::{Id, id_of, last_digits, shown, shown_id};
 use super::work::Work;
-use crate::conversation::{new_row, visibility_name};
-use crate::row::{object_id, stored_number};
-use crate::schema::{ROOMS, USERS};
+use crate::table::conversations::{new_row, visibility_name};
+use crate::table::row::{object_id, stored_number};
+use crate::table::schema::{ROOMS, USERS};
 
 /// A room as it will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,7 +207,7 @@ impl RoomEvents {
                 return Ok(Self(rooms));
             }
             for row in &rows {
-                let row = crate::row::Row::new(ROOMS, row);
+                let row = crate::table::row::Row::new(ROOMS, row);
                 let read = || -> Result<_, StoreError> { Ok((row.id("_id")?, row.number("member_count")?)) };
                 let (id, members) = read().map_err(|_| TakeoverError::Disturbed(ROOMS))?;
                 let events = u32::try_from(events(members)).unwrap_or(u32::MAX);

@@ -11,8 +11,8 @@ use super::report::{FindingKind, TakeoverError};
 use super::text::fit_display_name;
 use super::value::{Id, id_of, last_digits, time_of, time_of_id};
 use super::work::Work;
-use crate::row::date;
-use crate::schema::USERS;
+use crate::table::row::date;
+use crate::table::schema::USERS;
 
 /// What a hash that can be verified begins with.
 const HASHES: [&str; 4] = ["$2y$", "$2a$", "$2b$", "$argon2id$"];

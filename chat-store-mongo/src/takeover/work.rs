@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::link::{BY_ID, Link, Scan, Writer};
 use super::report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError};
 use super::value::{Id, shown_id};
-use crate::row::object_id;
-use crate::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
+use crate::table::row::object_id;
+use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
 
 /// What was found, row by row, until it is cleared away.
 pub(super) const FINDINGS: &str = "migration_findings";

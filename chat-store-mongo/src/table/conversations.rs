@@ -11,9 +11,9 @@ use chat_core::port::NewConversation;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
-use crate::entry::{Place, read_seq};
-use crate::row::{Row, date, object_id};
-use crate::schema::{CHATS, ROOMS};
+use crate::table::entries::{Place, read_seq};
+use crate::table::row::{Row, date, object_id};
+use crate::table::schema::{CHATS, ROOMS};
 
 /// A row as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]

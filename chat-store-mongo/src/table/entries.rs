@@ -12,8 +12,8 @@ use chat_core::error::StoreError;
 use chat_core::id::{ConversationId, EntryId, UserId};
 use mongodb::bson::{Bson, Document, RawDocumentBuf, cstr, rawdoc};
 
-use crate::row::{Row, date, object_id, stored_number};
-use crate::schema::MESSAGES;
+use crate::table::row::{Row, date, object_id, stored_number};
+use crate::table::schema::MESSAGES;
 
 /// What a row says of its conversation beside the id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

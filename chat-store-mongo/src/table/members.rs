@@ -10,9 +10,9 @@ use chat_core::id::{ConversationId, UserId};
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
-use crate::entry::{read_role, read_seq, role_name};
-use crate::row::{Row, object_id, stored_number};
-use crate::schema::MEMBERS;
+use crate::table::entries::{read_role, read_seq, role_name};
+use crate::table::row::{Row, object_id, stored_number};
+use crate::table::schema::MEMBERS;
 
 /// The state of a row without a member: somebody is about to join who never was here.
 pub(crate) const INTENT: &str = "intent";
