@@ -6,22 +6,15 @@
 
 mod account;
 mod account_store;
-mod append;
 mod config;
-mod creation;
 mod discovery;
-mod heads;
-mod history;
-mod lane;
 mod lists;
+mod log;
 mod membership;
-mod messages;
 mod moment;
 mod open;
-mod projection;
 mod revocation;
 mod room_store;
-mod search;
 mod server;
 mod session;
 mod table;
@@ -35,7 +28,7 @@ use chat_core::error::StoreError;
 pub use config::MongoConfig;
 pub use server::error::OpenError;
 
-use append::Appender;
+use log::append::Appender;
 use server::database::{ABSENCES, Database};
 
 /// A database that is open. Clones share it.

@@ -10,9 +10,9 @@ use chat_core::port::{MembershipPage, MyConversation, Standing, Unread};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mongodb::bson::{Document, doc};
 
-use crate::history::ROWS;
+use crate::log::messages::newest_message;
+use crate::log::read::ROWS;
 use crate::membership::listed_rows;
-use crate::messages::newest_message;
 use crate::moment::{AT_ONCE, Listed, Moment, moments};
 use crate::server::database::Database;
 use crate::server::query::find_page;

@@ -11,8 +11,8 @@ use chat_core::error::StoreError;
 use chat_core::id::{ConversationId, UserId};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::history::ROWS;
-use crate::projection::{find_member, head};
+use crate::log::projection::{find_member, head};
+use crate::log::read::ROWS;
 use crate::server::database::Database;
 use crate::server::query::find_page;
 use crate::server::reply::number;

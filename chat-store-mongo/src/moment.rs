@@ -15,7 +15,7 @@ use mongodb::bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
 use crate::config::WRITE_DEADLINE;
-use crate::projection::{find_member, has_event, head, load_row};
+use crate::log::projection::{find_member, has_event, head, load_row};
 use crate::server::database::Database;
 use crate::server::query::find_page;
 use crate::table::conversations::ConversationRow;

@@ -9,7 +9,8 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
-use crate::{MongoStore, creation, discovery, history, lists, membership, messages, moment, projection};
+use crate::log::{creation, messages, projection, read};
+use crate::{MongoStore, discovery, lists, membership, moment};
 
 #[async_trait]
 impl RoomStore for MongoStore {
@@ -45,7 +46,7 @@ impl RoomStore for MongoStore {
     }
 
     async fn entry(&self, conversation: ConversationId, id: EntryId) -> Result<Option<Entry>, StoreError> {
-        history::entry(self.database(), conversation, id).await
+        read::entry(self.database(), conversation, id).await
     }
 
     async fn entries(
@@ -53,7 +54,7 @@ impl RoomStore for MongoStore {
         conversation: ConversationId,
         range: EntryRange,
     ) -> Result<EntryPage, StoreError> {
-        history::entries(self.database(), conversation, range).await
+        read::entries(self.database(), conversation, range).await
     }
 
     async fn messages(

@@ -10,8 +10,8 @@ use chat_core::limits::hard;
 use chat_core::port::Unread;
 use mongodb::bson::{Document, doc};
 
-use crate::history::Log;
-use crate::messages::nth_message;
+use crate::log::messages::nth_message;
+use crate::log::read::Log;
 use crate::server::database::Database;
 use crate::server::reply::number;
 use crate::table::row::{object_id, stored_number};

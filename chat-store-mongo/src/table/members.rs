@@ -2,7 +2,7 @@
 //!
 //! A row's `_id` is its conversation's id and its user's id, 24 bytes. Beside what a [`Member`] has, a row keeps
 //! which entry made it and whether the user was joined before that, so that applying that entry a second time changes
-//! nothing; and `joining`, while a join may be on its way (see `projection.rs`).
+//! nothing; and `joining`, while a join may be on its way (see `log/projection.rs`).
 
 use chat_core::domain::{Member, MemberState, Seq};
 use chat_core::error::StoreError;

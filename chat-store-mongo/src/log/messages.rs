@@ -2,7 +2,7 @@
 //!
 //! Mostly the messages that are wanted are near the place where reading begins: one query of so many entries there
 //! finds them. If it does not, there are many events between (a hundred thousand people joining, say), and they
-//! are jumped over: the messages are found by their number among all messages, and then read (see `search.rs`).
+//! are jumped over: the messages are found by their number among all messages, and then read (see `message_number.rs`).
 
 use std::ops::RangeInclusive;
 
@@ -12,8 +12,8 @@ use chat_core::id::ConversationId;
 use chat_core::port::{MessageAnchor, MessagePage, MessageQuery};
 use mongodb::bson::doc;
 
-use crate::history::{Log, Page, ROWS};
-use crate::search::Search;
+use crate::log::message_number::Search;
+use crate::log::read::{Log, Page, ROWS};
 use crate::server::database::Database;
 use crate::table::entries::read_entry;
 use crate::table::row::stored_number;

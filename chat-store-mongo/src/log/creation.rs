@@ -6,7 +6,7 @@ use chat_core::error::StoreError;
 use chat_core::port::{Creation, NewConversation};
 use mongodb::bson::doc;
 
-use crate::projection::load_row;
+use crate::log::projection::load_row;
 use crate::server::database::Database;
 use crate::server::query::find_one;
 use crate::table::conversations::{ConversationRow, collection_of, new_row, pair_key};

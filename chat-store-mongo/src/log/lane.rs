@@ -19,7 +19,7 @@ use mongodb::bson::{RawArrayBuf, RawDocumentBuf, cstr, rawdoc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MAJORITY_WAIT;
-use crate::heads::Heads;
+use crate::log::heads::Heads;
 use crate::server::database::{Database, Deployment};
 use crate::server::error::CallError;
 use crate::server::reply::WriteReply;
@@ -292,7 +292,7 @@ mod tests {
     use mongodb::bson::doc;
 
     use super::*;
-    use crate::heads::Known;
+    use crate::log::heads::Known;
     use crate::table::entries::Place;
 
     /// What is said of two inserts in one command when the row of the second is there already.
