@@ -7,11 +7,7 @@
 mod account;
 mod account_store;
 mod config;
-mod discovery;
-mod lists;
 mod log;
-mod membership;
-mod moment;
 mod open;
 mod revocation;
 mod room_store;
@@ -19,7 +15,7 @@ mod server;
 mod session;
 mod table;
 pub mod takeover;
-mod unread;
+mod view;
 
 use std::sync::Arc;
 

@@ -9,8 +9,10 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
+use crate::MongoStore;
 use crate::log::{creation, messages, projection, read};
-use crate::{MongoStore, discovery, lists, membership, moment};
+use crate::MongoStore;
+use crate::view::{discovery, lists, membership, moment};
 
 #[async_trait]
 impl RoomStore for MongoStore {

@@ -6,13 +6,13 @@ use chat_core::id::ConversationId;
 use chat_core::port::RoomQuery;
 use mongodb::bson::doc;
 
-use crate::lists::Candidates;
-use crate::moment::{Listed, moments};
 use crate::server::database::Database;
 use crate::server::query::find_page;
 use crate::table::conversations::folded;
 use crate::table::row::{Row, object_id};
 use crate::table::schema::ROOMS;
+use crate::view::lists::Candidates;
+use crate::view::moment::{Listed, moments};
 
 /// As [`RoomStore::discover`](chat_core::port::RoomStore::discover).
 pub(crate) async fn discover(database: &Database, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {

@@ -12,13 +12,13 @@ use mongodb::bson::{Document, doc};
 
 use crate::log::messages::newest_message;
 use crate::log::read::ROWS;
-use crate::membership::listed_rows;
-use crate::moment::{AT_ONCE, Listed, Moment, moments};
 use crate::server::database::Database;
 use crate::server::query::find_page;
 use crate::table::row::{Row, object_id};
 use crate::table::schema::{CHATS, MEMBERS, ROOMS};
-use crate::unread::unread;
+use crate::view::membership::listed_rows;
+use crate::view::moment::{AT_ONCE, Listed, Moment, moments};
+use crate::view::unread::unread;
 
 /// As [`RoomStore::standings`](chat_core::port::RoomStore::standings).
 pub(crate) async fn standings(
