@@ -5,14 +5,11 @@
 //! [`AccountStore`](chat_core::port::AccountStore).
 
 mod account;
-mod account_store;
 mod config;
 mod log;
 mod open;
-mod revocation;
 mod room_store;
 mod server;
-mod session;
 mod table;
 pub mod takeover;
 mod view;

@@ -17,10 +17,10 @@ use chat_core::time::Timestamp;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::account::session::hash;
 use crate::log::creation::unknown;
 use crate::server::database::Database;
 use crate::server::query::find_page;
-use crate::session::hash;
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::{REPLACED_TOKENS, SESSIONS};
 

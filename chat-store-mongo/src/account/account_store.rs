@@ -1,4 +1,4 @@
-//! The port `AccountStore`. Rows and commands are in `account`, `session` and `revocation`.
+//! The port `AccountStore`. Rows and commands are in `accounts`, `session` and `revocation`.
 
 use async_trait::async_trait;
 use chat_core::domain::DisplayName;
@@ -10,24 +10,25 @@ use chat_core::port::{
 };
 use chat_core::time::Timestamp;
 
-use crate::{MongoStore, account, revocation, session};
+use super::{accounts, revocation, session};
+use crate::MongoStore;
 
 #[async_trait]
 impl AccountStore for MongoStore {
     async fn create_account(&self, account: NewAccount) -> Result<AccountCreation, StoreError> {
-        account::create(&self.inner.database, &account).await
+        accounts::create(&self.inner.database, &account).await
     }
 
     async fn account(&self, user: UserId) -> Result<Option<Account>, StoreError> {
-        account::account(&self.inner.database, user).await
+        accounts::account(&self.inner.database, user).await
     }
 
     async fn account_by_name(&self, name: &UsernameKeys) -> Result<Option<Account>, StoreError> {
-        account::by_name(&self.inner.database, name).await
+        accounts::by_name(&self.inner.database, name).await
     }
 
     async fn accounts(&self, users: Vec<UserId>) -> Result<Vec<Account>, StoreError> {
-        account::accounts(&self.inner.database, &users).await
+        accounts::accounts(&self.inner.database, &users).await
     }
 
     async fn all_accounts(
@@ -35,7 +36,7 @@ impl AccountStore for MongoStore {
         after: Option<UserId>,
         limit: u32,
     ) -> Result<Vec<StoredAccount>, StoreError> {
-        account::all(&self.inner.database, after, limit).await
+        accounts::all(&self.inner.database, after, limit).await
     }
 
     async fn set_password(
@@ -45,23 +46,23 @@ impl AccountStore for MongoStore {
         hash: &str,
         reason: PasswordWrite,
     ) -> Result<bool, StoreError> {
-        account::set_password(&self.inner.database, user, expected, hash, reason).await
+        accounts::set_password(&self.inner.database, user, expected, hash, reason).await
     }
 
     async fn set_display_name(&self, user: UserId, name: &DisplayName) -> Result<(), StoreError> {
-        account::set_display_name(&self.inner.database, user, name).await
+        accounts::set_display_name(&self.inner.database, user, name).await
     }
 
     async fn record_login(&self, user: UserId, at: Timestamp) -> Result<(), StoreError> {
-        account::record_login(&self.inner.database, user, at).await
+        accounts::record_login(&self.inner.database, user, at).await
     }
 
     async fn record_seen(&self, seen: Vec<(UserId, Timestamp)>) -> Result<(), StoreError> {
-        account::record_seen(&self.inner.database, &seen).await
+        accounts::record_seen(&self.inner.database, &seen).await
     }
 
     async fn set_disabled(&self, user: UserId, disabled: bool) -> Result<bool, StoreError> {
-        account::set_disabled(&self.inner.database, user, disabled).await
+        accounts::set_disabled(&self.inner.database, user, disabled).await
     }
 
     async fn create_session(&self, session: Session) -> Result<(), StoreError> {
