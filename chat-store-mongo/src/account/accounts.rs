@@ -15,8 +15,8 @@ use chat_core::time::Timestamp;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::log::creation::unknown;
 use crate::server::database::Database;
+use crate::server::error::unknown;
 use crate::server::query::{find_one, find_page};
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::USERS;

@@ -18,8 +18,8 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::account::session::hash;
-use crate::log::creation::unknown;
 use crate::server::database::Database;
+use crate::server::error::unknown;
 use crate::server::query::find_page;
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::{REPLACED_TOKENS, SESSIONS};

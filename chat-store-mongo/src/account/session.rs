@@ -14,8 +14,8 @@ use chat_core::time::Timestamp;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Binary, Bson, Document, doc};
 
-use crate::log::creation::unknown;
 use crate::server::database::Database;
+use crate::server::error::unknown;
 use crate::server::query::{find_one, find_page};
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::{REPLACED_TOKENS, SESSIONS};

@@ -17,11 +17,11 @@ use mongodb::bson::doc;
 use tokio::time::Instant;
 
 use crate::config::WRITE_DEADLINE;
-use crate::log::creation::unknown;
 use crate::log::heads::{Heads, Known};
 use crate::log::lane::{Insert, Inserted, Lanes};
 use crate::log::projection::{announce_join, load_row};
 use crate::server::database::Database;
+use crate::server::error::unknown;
 use crate::server::query::find_page;
 use crate::table::conversations::ConversationRow;
 use crate::table::entries::{entry_row, read_entry};

@@ -8,6 +8,7 @@ use mongodb::bson::doc;
 
 use crate::log::projection::load_row;
 use crate::server::database::Database;
+use crate::server::error::unknown;
 use crate::server::query::find_one;
 use crate::table::conversations::{ConversationRow, collection_of, new_row, pair_key};
 use crate::table::schema::CHATS;
@@ -41,12 +42,4 @@ async fn chat_of(
     let find = find_one(CHATS, doc! { "pair": pair_key(pair) });
     let row = database.row(find).await.map_err(unknown)?;
     row.as_ref().map(|row| ConversationRow::read_chat(row).map(|row| row.conversation.id)).transpose()
-}
-
-/// A failure after something may have been stored.
-pub(crate) fn unknown(error: StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(source) | StoreError::Timeout(source) => StoreError::Timeout(source),
-        StoreError::Corrupt(source) => StoreError::Corrupt(source),
-    }
 }

@@ -197,6 +197,14 @@ impl CallError {
     }
 }
 
+/// A failure after something may have been stored.
+pub(crate) fn unknown(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(source) | StoreError::Timeout(source) => StoreError::Timeout(source),
+        StoreError::Corrupt(source) => StoreError::Corrupt(source),
+    }
+}
+
 /// Without the server's reply and what it quotes of the command but its name: there are contents of messages in it.
 fn without_quotes(error: mongodb::error::Error) -> mongodb::error::Error {
     let mut kind = *error.kind;
