@@ -1,4 +1,4 @@
-//! The port `AccountStore`. Rows and commands are in `accounts`, `session` and `revocation`.
+//! The port `AccountStore`. Commands are in the files beside this one, rows in `table/`.
 
 use async_trait::async_trait;
 use chat_core::domain::DisplayName;

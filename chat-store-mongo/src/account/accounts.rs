@@ -1,13 +1,6 @@
-//! Accounts as rows of `users`.
-//!
-//! An account that was taken over has the older system's hash in `password`, and no `password_hash` until its owner
-//! signs in here for the first time. What counts is `password_hash`, else `password`. The older field stays while it
-//! is the same password, so that going back stays possible.
-//!
-//! Taken-over names may fold or look the same. The oldest account has the keys then; the others have keys that no
-//! name has (see [`displaced_key`]) and are found by their exact name only.
+//! What is done to accounts: each is one row of `users` (see `table/accounts.rs`).
 
-use chat_core::domain::{DisplayName, Email};
+use chat_core::domain::DisplayName;
 use chat_core::error::StoreError;
 use chat_core::id::UserId;
 use chat_core::port::{Account, AccountCreation, NewAccount, PasswordWrite, StoredAccount, UsernameKeys};
@@ -18,6 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::server::database::Database;
 use crate::server::error::unknown;
 use crate::server::query::{find_one, find_page};
+use crate::table::accounts::{DISPLACED, new_row, read_account, read_password, read_stored_account};
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::USERS;
 
@@ -25,14 +19,6 @@ use crate::table::schema::USERS;
 const UPDATED_AT_ONCE: usize = 1_000;
 /// How often a change is tried because others were faster.
 const CHANGE_ATTEMPTS: usize = 8;
-/// What the keys of a displaced name begin with; folding never leaves it in a name.
-const DISPLACED: char = '\u{1}';
-
-/// The key of a name that another account has the keys of.
-pub(crate) fn displaced_key(username: &str) -> String {
-    format!("{DISPLACED}{username}")
-}
-
 /// Creates an account; see the port for the contract.
 pub(crate) async fn create(database: &Database, new: &NewAccount) -> Result<AccountCreation, StoreError> {
     let insert = doc! { "insert": USERS, "documents": [new_row(new)] };
@@ -209,55 +195,4 @@ async fn password_of(database: &Database, user: UserId) -> Result<Option<String>
 
 fn of(user: UserId) -> Document {
     doc! { "_id": object_id(user.as_bytes()) }
-}
-
-fn new_row(new: &NewAccount) -> Document {
-    let mut row = doc! {
-        "_id": object_id(new.user_id.as_bytes()),
-        "username": &new.username.text,
-        "username_folded": &new.username.folded,
-        "username_skeleton": &new.username.skeleton,
-        "display_name": new.display_name.as_str(),
-        "password_hash": &new.password_hash,
-        "disabled": false,
-        "created_at": date(new.created_at),
-    };
-    if let Some(email) = &new.email {
-        row.insert("email", email.as_str());
-    }
-    row
-}
-
-fn read_account(fields: &Document) -> Result<Account, StoreError> {
-    let row = Row::new(USERS, fields);
-    Ok(Account {
-        user_id: UserId::from_bytes(row.id("_id")?),
-        username: row.text("username")?.to_owned(),
-        display_name: row.required("display_name", |name| DisplayName::new(name.as_str()?).ok())?,
-        // The older system took every text. What is no address stays in the row and locks nobody out.
-        email: row.optional_text("email")?.and_then(|text| Email::new(text).ok()),
-        password_hash: read_password(row)?,
-        disabled: row.flag("disabled")?,
-        created_at: row.time("created_at")?,
-        last_login: row.optional_time("last_login")?,
-        last_seen: row.optional_time("last_seen")?,
-    })
-}
-
-pub(crate) fn read_stored_account(fields: &Document) -> Result<StoredAccount, StoreError> {
-    let row = Row::new(USERS, fields);
-    let account = read_account(fields)?;
-    let username = UsernameKeys {
-        text: account.username.clone(),
-        folded: row.text("username_folded")?.to_owned(),
-        skeleton: row.text("username_skeleton")?.to_owned(),
-    };
-    Ok(StoredAccount { account, username })
-}
-
-fn read_password(row: Row<'_>) -> Result<String, StoreError> {
-    match row.optional_text("password_hash")? {
-        Some(hash) => Ok(hash.to_owned()),
-        None => row.text("password").map(str::to_owned).map_err(|_| row.damaged("password_hash")),
-    }
 }

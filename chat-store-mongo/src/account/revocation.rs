@@ -17,12 +17,12 @@ use chat_core::time::Timestamp;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::account::session::hash;
 use crate::server::database::Database;
 use crate::server::error::unknown;
 use crate::server::query::find_page;
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::{REPLACED_TOKENS, SESSIONS};
+use crate::table::sessions::hash;
 
 /// How long revocations are kept.
 const REVOCATIONS_KEPT: Duration = Duration::from_secs(2 * 24 * 60 * 60);

@@ -1,4 +1,4 @@
-//! Sessions as rows of `sessions`, and the refresh tokens that they had. How sessions end is in `revocation`.
+//! What is done to sessions while they live. How they end is in `revocation.rs`, their rows in `table/sessions.rs`.
 //!
 //! A row is `live` until its session ends; rows that are not are found by nothing here.
 //!
@@ -6,29 +6,21 @@
 //! before the rotation after that overwrites this, it is written to `replaced_tokens`. So whoever looks into the
 //! three places in this order finds it, whatever is rotated meanwhile and wherever a rotation was cut off.
 
-use chat_core::domain::DeviceName;
 use chat_core::error::StoreError;
 use chat_core::id::{SessionId, UserId};
 use chat_core::port::{Rotation, Session, SessionMatch, SessionTokens, TokenHash};
 use chat_core::time::Timestamp;
-use mongodb::bson::spec::BinarySubtype;
-use mongodb::bson::{Binary, Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use crate::server::database::Database;
 use crate::server::error::unknown;
 use crate::server::query::{find_one, find_page};
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::{REPLACED_TOKENS, SESSIONS};
+use crate::table::sessions::{SessionRow, hash, new_row, token_fields};
 
 /// Sessions of a user that are read at once.
 const PAGE: usize = 1_000;
-
-/// A row as it is read.
-struct SessionRow {
-    session: Session,
-    /// The refresh token replaced last, and when.
-    previous: Option<(TokenHash, Timestamp)>,
-}
 
 /// Stores a new session. One that is there already stays as it is.
 pub(crate) async fn create(database: &Database, session: &Session) -> Result<(), StoreError> {
@@ -101,7 +93,7 @@ pub(crate) async fn rotate(
 ) -> Result<Rotation, StoreError> {
     let Some(row) = find(database, of(id)).await? else { return Ok(Rotation::Lost) };
     if row.session.tokens.refresh != expected {
-        return Ok(row.outcome_of(tokens));
+        return Ok(outcome_of(&row, tokens));
     }
     if let Some((previous, replaced_at)) = row.previous {
         keep_replaced(database, id, previous, replaced_at).await?;
@@ -117,7 +109,7 @@ pub(crate) async fn rotate(
     }
     // Somebody was faster: another caller, or an attempt of this one whose reply was lost.
     if let Some(row) = find(database, of(id)).await.map_err(unknown)? {
-        return Ok(row.outcome_of(tokens));
+        return Ok(outcome_of(&row, tokens));
     }
     // The session is over, and whoever has removed it may not have seen what was just written down.
     if let Some((previous, _)) = row.previous {
@@ -179,79 +171,9 @@ fn living(mut filter: Document) -> Document {
     filter
 }
 
-/// A hash as it is stored.
-pub(crate) fn hash(token: TokenHash) -> Bson {
-    Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes: token.0.to_vec() })
-}
-
-fn as_hash(value: &Bson) -> Option<TokenHash> {
-    match value {
-        Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes }) => {
-            bytes.as_slice().try_into().ok().map(TokenHash)
-        }
-        _ => None,
-    }
-}
-
-/// Which fields change with the tokens. Rows are removed by `kept_until`.
-fn token_fields(tokens: &SessionTokens, ends_at: Timestamp) -> Document {
-    doc! {
-        "access": hash(tokens.access),
-        "access_expires_at": date(tokens.access_expires_at),
-        "refresh": hash(tokens.refresh),
-        "refresh_expires_at": date(tokens.refresh_expires_at),
-        "issued_at": date(tokens.issued_at),
-        "kept_until": date(tokens.refresh_expires_at.min(ends_at)),
-    }
-}
-
-fn new_row(session: &Session) -> Document {
-    let mut row = doc! {
-        "_id": object_id(session.session_id.as_bytes()),
-        "user_id": object_id(session.user_id.as_bytes()),
-        "live": true,
-        "created_at": date(session.created_at),
-        "last_used_at": date(session.last_used_at),
-        "ends_at": date(session.ends_at),
-    };
-    if let Some(device) = &session.device {
-        row.insert("device", device.as_str());
-    }
-    row.extend(token_fields(&session.tokens, session.ends_at));
-    row
-}
-
-impl SessionRow {
-    fn read(fields: &Document) -> Result<Self, StoreError> {
-        let row = Row::new(SESSIONS, fields);
-        let session = Session {
-            session_id: SessionId::from_bytes(row.id("_id")?),
-            user_id: UserId::from_bytes(row.id("user_id")?),
-            device: row.optional("device", |name| DeviceName::new(name.as_str()?).ok())?,
-            created_at: row.time("created_at")?,
-            last_used_at: row.time("last_used_at")?,
-            ends_at: row.time("ends_at")?,
-            tokens: SessionTokens {
-                access: row.required("access", as_hash)?,
-                access_expires_at: row.time("access_expires_at")?,
-                refresh: row.required("refresh", as_hash)?,
-                refresh_expires_at: row.time("refresh_expires_at")?,
-                issued_at: row.time("issued_at")?,
-            },
-        };
-        let previous = row.optional("previous", |previous| {
-            let previous = previous.as_document()?;
-            let refresh = previous.get("refresh").and_then(as_hash)?;
-            let replaced_at = previous.get_datetime("replaced_at").ok()?.timestamp_millis();
-            Some((refresh, Timestamp::from_unix_ms(replaced_at)))
-        })?;
-        Ok(Self { session, previous })
-    }
-
-    /// What became of a rotation to `tokens`, which nobody else has: done if they are the session's.
-    fn outcome_of(&self, tokens: &SessionTokens) -> Rotation {
-        let present = &self.session.tokens;
-        let is_done = present.access == tokens.access && present.refresh == tokens.refresh;
-        if is_done { Rotation::Done } else { Rotation::Lost }
-    }
+/// What became of a rotation to `tokens`, which nobody else has: done if they are the session's.
+fn outcome_of(row: &SessionRow, tokens: &SessionTokens) -> Rotation {
+    let present = &row.session.tokens;
+    let is_done = present.access == tokens.access && present.refresh == tokens.refresh;
+    if is_done { Rotation::Done } else { Rotation::Lost }
 }

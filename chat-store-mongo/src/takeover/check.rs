@@ -10,7 +10,7 @@ use super::link::{BY_ID, Scan};
 use super::message::UNPLACED;
 use super::report::TakeoverError;
 use super::work::Work;
-use crate::account::accounts::read_stored_account;
+use crate::table::accounts::read_stored_account;
 use crate::table::conversations::ConversationRow;
 use crate::table::entries::read_entry;
 use crate::table::members::MemberRow;

@@ -16,7 +16,7 @@ use mongodb::bson::Bson;
 
 use super::report::FindingKind;
 use super::value::{Id, last_digits, shown};
-use crate::account::accounts::displaced_key;
+use crate::table::accounts::displaced_key;
 
 /// Digits of its id that a name gets behind it, at least.
 const DIGITS: usize = 6;
