@@ -3,6 +3,7 @@
 //! Nothing is written before everything was checked, and then only to a database that holds nothing.
 
 pub(crate) mod epoch;
+pub(crate) mod index;
 
 use std::time::Duration;
 
@@ -11,15 +12,15 @@ use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 use tokio::time::Instant;
 
+use self::epoch::new_epoch;
+use self::index::{INDEXES, Index, is_in_the_way};
 use crate::config::MongoConfig;
-use crate::open::epoch::new_epoch;
 use crate::server::database::{Database, Deployment, barrier_command};
 use crate::server::error::{CallError, OLDEST_SERVER, OpenError};
 use crate::server::explain;
 use crate::server::reply::{WriteReply, number};
 use crate::table::schema::{
-    CHATS, EPOCH_ROW, INDEXES, Index, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
-    is_in_the_way,
+    CHATS, EPOCH_ROW, MESSAGES, META, MIGRATION_ROW, ROOMS, SCHEMA_ROW, USERS, VERSION,
 };
 
 /// How long one command may take while a database is opened. Building an index takes longer.

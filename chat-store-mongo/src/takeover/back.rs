@@ -13,9 +13,10 @@ use super::link::{BY_ID, Link, Scan};
 use super::number::ORDER_NAME;
 use super::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
 use super::work::{Checkpoint, FINDINGS, read_findings};
+use crate::open::index::INDEXES;
 use crate::table::schema::{
-    CHATS, EPOCH_ROW, INDEXES, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW,
-    SESSIONS, USERS,
+    CHATS, EPOCH_ROW, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW, SESSIONS,
+    USERS,
 };
 
 /// Fields that only we have.

@@ -8,8 +8,9 @@ use super::id::Ids;
 use super::link::Link;
 use super::report::{FindingKind, TakeoverError};
 use super::work::{FINDINGS, Work};
+use crate::open::index;
 use crate::table::schema::{
-    self, CHATS, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
+    CHATS, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
 };
 
 /// The collections that are taken over.
@@ -113,10 +114,10 @@ pub(super) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), Takeove
         let mut names = Vec::new();
         for index in indexes(&work.link, collection).await? {
             let name = index.get_str("name").unwrap_or_default().to_owned();
-            if schema::is_ours(collection, &index) {
+            if index::is_ours(collection, &index) {
                 // Of an earlier attempt. While rows are renumbered, a unique index would be in the way.
                 names.push(name);
-            } else if let Some(reason) = schema::fault(collection, &index) {
+            } else if let Some(reason) = index::fault(collection, &index) {
                 let shown = index.to_string();
                 work.found(
                     FindingKind::IndexDropped,
@@ -166,7 +167,7 @@ pub(super) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, Takeover
         let kind = found.get_str("type").unwrap_or("collection");
         if kind == "collection"
             && TAKEN_OVER.contains(&name)
-            && indexes(link, name).await?.iter().any(|index| schema::is_in_the_way(name, index))
+            && indexes(link, name).await?.iter().any(|index| index::is_in_the_way(name, index))
         {
             return Ok(true);
         }

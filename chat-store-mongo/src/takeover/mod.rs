@@ -45,9 +45,10 @@ pub use name::NameRule;
 pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
 
 use crate::config::MongoConfig;
+use crate::open::index::INDEXES;
 use crate::open::{connect, create_indexes, schema_version, seal};
 use crate::server::error::OpenError;
-use crate::table::schema::{INDEXES, VERSION};
+use crate::table::schema::VERSION;
 use foreign::TAKEN_OVER;
 use link::Link;
 use work::{Checkpoint, Work};

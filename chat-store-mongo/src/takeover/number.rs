@@ -23,9 +23,10 @@ use super::text::fit_content;
 use super::value::id_of;
 use super::work::Work;
 use crate::open::create_indexes;
+use crate::open::index::Index;
 use crate::table::entries::{MESSAGE_KINDS, Place, entry_row};
 use crate::table::row::{object_id, stored_number};
-use crate::table::schema::{CHATS, Index, MESSAGES, ROOMS};
+use crate::table::schema::{CHATS, MESSAGES, ROOMS};
 
 /// The name of [`ORDER`].
 pub(super) const ORDER_NAME: &str = "migration_order";
