@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
-use chat_store_mongo::takeover::Unplaced;
+use chat_store_mongo::migrate_php::Unplaced;
 
 use crate::config::{Given, SETTINGS, Setting};
 use crate::exit::{self, Code, Failure};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chat_core::auth::username;
 use chat_store_mongo::MongoConfig;
-use chat_store_mongo::takeover::{
+use chat_store_mongo::migrate_php::{
     Finding, Finished, NameRule, Observer, Outcome, Phase, Progress, Report, State, Stop, Takeover,
     TakeoverError, Unplaced,
 };

@@ -7,11 +7,11 @@
 mod account;
 mod config;
 mod log;
+pub mod migrate_php;
 mod open;
 mod room_store;
 mod server;
 mod table;
-pub mod takeover;
 mod view;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Users become accounts.
 
 use chat_core::port::{AccountStore, UsernameKeys};
-use chat_store_mongo::takeover::FindingKind;
+use chat_store_mongo::migrate_php::FindingKind;
 use mongodb::bson::{Bson, doc};
 
 use crate::older::{Older, TakenOver, user};

@@ -4,7 +4,7 @@ use chat_core::domain::{ConversationKind, RoomName, Topic, Visibility};
 use chat_core::id::{ConversationId, EntryId};
 
 use chat_core::port::{AccountStore as _, NewConversation, PasswordWrite, RoomStore as _};
-use chat_store_mongo::takeover::{FindingKind, State, Takeover, TakeoverError, Unplaced};
+use chat_store_mongo::migrate_php::{FindingKind, State, Takeover, TakeoverError, Unplaced};
 use chat_store_mongo::{MongoStore, OpenError};
 use chat_testkit::php_database::PhpDatabase;
 use mongodb::bson::{Document, doc};

@@ -3,7 +3,7 @@
 use chat_core::domain::{EntryBody, Event, MemberState, Role};
 use chat_core::id::UserId;
 use chat_core::port::{MembershipPage, RoomQuery, RoomStore, Unread};
-use chat_store_mongo::takeover::FindingKind;
+use chat_store_mongo::migrate_php::FindingKind;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, doc};
 

@@ -2,7 +2,7 @@
 //! names.
 
 use chat_core::port::AccountStore as _;
-use chat_store_mongo::takeover::{FindingKind, Outcome, State, TakeoverError};
+use chat_store_mongo::migrate_php::{FindingKind, Outcome, State, TakeoverError};
 use chat_store_mongo::{MongoStore, OpenError};
 use mongodb::bson::{Bson, DateTime, RawDocumentBuf, doc};
 

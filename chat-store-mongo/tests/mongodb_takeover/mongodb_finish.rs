@@ -2,12 +2,12 @@
 
 use chat_core::id::UserId;
 use chat_core::port::{AccountStore, PasswordWrite};
-use chat_store_mongo::takeover::{Takeover, TakeoverError, Unplaced};
+use chat_store_mongo::migrate_php::{Takeover, TakeoverError, Unplaced};
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::older::{Listener, Older, rule, user};
 
-async fn finish(older: &Older, unplaced: Unplaced) -> chat_store_mongo::takeover::Finished {
+async fn finish(older: &Older, unplaced: Unplaced) -> chat_store_mongo::migrate_php::Finished {
     older.takeover().await.finish(unplaced, &mut Listener::default()).await.unwrap()
 }
 

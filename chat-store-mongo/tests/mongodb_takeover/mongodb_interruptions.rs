@@ -2,7 +2,9 @@
 
 use std::mem::replace;
 
-use chat_store_mongo::takeover::{Finding, Observer, Outcome, Phase, Progress, State, Stop, TakeoverError};
+use chat_store_mongo::migrate_php::{
+    Finding, Observer, Outcome, Phase, Progress, State, Stop, TakeoverError,
+};
 use chat_store_mongo::{MongoStore, OpenError};
 use chat_testkit::php_database::PhpDatabase;
 use mongodb::bson::{Document, doc};

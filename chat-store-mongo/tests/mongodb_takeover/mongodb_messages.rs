@@ -3,7 +3,7 @@
 use chat_core::domain::{EntryBody, MessageKind};
 use chat_core::id::ConversationId;
 use chat_core::port::RoomStore;
-use chat_store_mongo::takeover::FindingKind;
+use chat_store_mongo::migrate_php::FindingKind;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 

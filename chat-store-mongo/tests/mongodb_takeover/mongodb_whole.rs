@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chat_store_mongo::OpenError;
-use chat_store_mongo::takeover::{FindingKind, Outcome, Phase, State, Takeover, TakeoverError};
+use chat_store_mongo::migrate_php::{FindingKind, Outcome, Phase, State, Takeover, TakeoverError};
 use chat_testkit::php_database::PhpDatabase;
 use mongodb::bson::{Bson, Document, doc};
 

@@ -4,7 +4,7 @@ use chat_core::domain::{Entry, EntryBody, Seq};
 use chat_core::id::{ConversationId, UserId};
 use chat_core::limits::hard;
 use chat_core::port::{EntryRange, RoomStore, UsernameKeys};
-use chat_store_mongo::takeover::{
+use chat_store_mongo::migrate_php::{
     Finding, FindingKind, NameRule, Observer, Outcome, Phase, Progress, Report, Stop, Takeover, TakeoverError,
 };
 use chat_store_mongo::{MongoConfig, MongoStore};

@@ -5,12 +5,12 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::change::before;
-use super::chat::{FROM_MESSAGES, MERGED_INTO};
-use super::link::{BY_ID, Link, Scan};
-use super::message::UNPLACED;
-use super::report::{Observer, Phase, Progress, TakeoverError};
-use super::work::FINDINGS;
+use crate::migrate_php::engine::change::before;
+use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
+use crate::migrate_php::engine::work::FINDINGS;
+use crate::migrate_php::report::{Observer, Phase, Progress, TakeoverError};
+use crate::migrate_php::rows::chat::{FROM_MESSAGES, MERGED_INTO};
+use crate::migrate_php::rows::message::UNPLACED;
 use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
 
 /// What becomes of messages without a place, and of private chats that are no conversation.
@@ -37,7 +37,7 @@ pub struct Finished {
 }
 
 /// Fields of the older system that were replaced in some rows.
-pub(super) fn replaced_fields(collection: &str) -> &'static [&'static str] {
+pub(crate) fn replaced_fields(collection: &str) -> &'static [&'static str] {
     match collection {
         USERS => &[
             "username",
@@ -106,7 +106,7 @@ fn old_fields(collection: &str) -> Vec<String> {
 }
 
 /// Clears everything away.
-pub(super) async fn finish(
+pub(crate) async fn finish(
     link: &Link,
     unplaced: Unplaced,
     observer: &mut dyn Observer,
@@ -185,7 +185,7 @@ async fn clear(
     }
 }
 
-pub(super) async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, TakeoverError> {
+pub(crate) async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, TakeoverError> {
     let reply = link.write(doc! { "delete": collection, "deletes": [{ "q": query, "limit": 0 }] }).await?;
     Ok(reply.matched)
 }

@@ -4,22 +4,22 @@
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::id::Ids;
-use super::link::Link;
-use super::report::{FindingKind, TakeoverError};
-use super::work::{FINDINGS, Work};
+use crate::migrate_php::engine::link::Link;
+use crate::migrate_php::engine::work::{FINDINGS, Work};
+use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::rows::id::Ids;
 use crate::open::index;
 use crate::table::schema::{
     CHATS, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
 };
 
 /// The collections that are taken over.
-pub(super) const TAKEN_OVER: [&str; 4] = [USERS, ROOMS, CHATS, MESSAGES];
+pub(crate) const TAKEN_OVER: [&str; 4] = [USERS, ROOMS, CHATS, MESSAGES];
 /// Those that the older system does not have.
 const OURS: [&str; 5] = [MEMBERS, SESSIONS, REPLACED_TOKENS, META, FINDINGS];
 
 /// Everything that no rule covers.
-pub(super) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError> {
+pub(crate) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError> {
     let mut found = Vec::new();
     for collection in [USERS, ROOMS, CHATS] {
         let filter = doc! { "_id": { "$not": { "$type": "objectId" } } };
@@ -97,7 +97,7 @@ async fn collections(link: &Link) -> Result<Vec<Document>, TakeoverError> {
 }
 
 /// Drops indexes that are in the way, or tells that it would.
-pub(super) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     work.tell(0, TAKEN_OVER.len() as u64)?;
     // What an earlier attempt has found it finds again, but for indexes that it has dropped.
     let delete = doc! { "q": { "_id.kind": { "$ne": FindingKind::IndexDropped.index() } }, "limit": 0 };
@@ -138,7 +138,7 @@ pub(super) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), Takeove
 }
 
 /// Drops indexes, after what was found about them is durable. Those that do not exist are none.
-pub(super) async fn drop_indexes(
+pub(crate) async fn drop_indexes(
     work: &mut Work<'_>,
     collection: &'static str,
     names: &[&str],
@@ -151,7 +151,7 @@ pub(super) async fn drop_indexes(
     Ok(())
 }
 
-pub(super) async fn is_index_there(link: &Link, collection: &str, name: &str) -> Result<bool, TakeoverError> {
+pub(crate) async fn is_index_there(link: &Link, collection: &str, name: &str) -> Result<bool, TakeoverError> {
     let found = indexes(link, collection).await?;
     Ok(found.iter().any(|index| index.get_str("name").is_ok_and(|found| found == name)))
 }
@@ -161,7 +161,7 @@ async fn indexes(link: &Link, collection: &str) -> Result<Vec<Document>, Takeove
 }
 
 /// Whether there is an index in the way on any of the collections that are taken over.
-pub(super) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, TakeoverError> {
+pub(crate) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, TakeoverError> {
     for found in collections(link).await? {
         let name = found.get_str("name").unwrap_or_default();
         let kind = found.get_str("type").unwrap_or("collection");

@@ -6,10 +6,10 @@
 use mongodb::bson::{Bson, Document, doc};
 
 /// The end of the names of fields that hold what was before.
-pub(super) const BEFORE: &str = "_before";
+pub(crate) const BEFORE: &str = "_before";
 
 /// The value that the older system wrote to a field.
-pub(super) fn original<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
+pub(crate) fn original<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
     match row.get(before(field)) {
         None => row.get(field),
         value => value,
@@ -17,19 +17,19 @@ pub(super) fn original<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
 }
 
 /// As [`original`], unless it says that there is none.
-pub(super) fn original_given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
+pub(crate) fn original_given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
     let kept = before(field);
     let field = if row.contains_key(&kept) { kept.as_str() } else { field };
-    super::value::given(row, field)
+    crate::migrate_php::rows::value::given(row, field)
 }
 
 /// The name of the field that keeps the value of this one.
-pub(super) fn before(field: &str) -> String {
+pub(crate) fn before(field: &str) -> String {
     format!("{field}{BEFORE}")
 }
 
 /// The fields that computing a change reads: these, and what they held before.
-pub(super) fn projection(fields: &[&str]) -> Document {
+pub(crate) fn projection(fields: &[&str]) -> Document {
     fields
         .iter()
         .flat_map(|field| [(*field).to_owned(), before(field)])
@@ -39,7 +39,7 @@ pub(super) fn projection(fields: &[&str]) -> Document {
 
 /// What is to be changed in a row.
 #[derive(Debug)]
-pub(super) struct Change<'r> {
+pub(crate) struct Change<'r> {
     row: &'r Document,
     /// Whether the row was taken over before: then fields with our names are ours.
     is_ours: bool,
@@ -49,12 +49,12 @@ pub(super) struct Change<'r> {
 
 impl<'r> Change<'r> {
     /// Changes a row that was taken over before, or that the older system wrote.
-    pub(super) fn of(row: &'r Document, is_ours: bool) -> Self {
+    pub(crate) fn of(row: &'r Document, is_ours: bool) -> Self {
         Self { row, is_ours, set: Document::new(), unset: Document::new() }
     }
 
     /// Sets a field of ours. If the older system has one of this name, it is kept as any other.
-    pub(super) fn put(&mut self, field: &str, value: impl Into<Bson>) {
+    pub(crate) fn put(&mut self, field: &str, value: impl Into<Bson>) {
         let value = value.into();
         match self.row.get(field) {
             Some(old) if *old == value => return,
@@ -65,7 +65,7 @@ impl<'r> Change<'r> {
     }
 
     /// Sets a field of the older system; another value that it had is kept. That it had none is kept as null.
-    pub(super) fn set(&mut self, field: &str, value: impl Into<Bson>) {
+    pub(crate) fn set(&mut self, field: &str, value: impl Into<Bson>) {
         let value = value.into();
         let old = self.row.get(field).cloned().unwrap_or(Bson::Null);
         if old != value {
@@ -77,7 +77,7 @@ impl<'r> Change<'r> {
     }
 
     /// Sets a field that some older systems have.
-    pub(super) fn add(&mut self, field: &str, value: impl Into<Bson>) {
+    pub(crate) fn add(&mut self, field: &str, value: impl Into<Bson>) {
         if self.row.contains_key(field) {
             self.set(field, value);
         } else {
@@ -86,7 +86,7 @@ impl<'r> Change<'r> {
     }
 
     /// Puts a field aside that would be misunderstood.
-    pub(super) fn remove(&mut self, field: &str) {
+    pub(crate) fn remove(&mut self, field: &str) {
         if let Some(old) = self.row.get(field) {
             self.keep(field, old.clone());
             self.unset.insert(field, "");
@@ -94,7 +94,7 @@ impl<'r> Change<'r> {
     }
 
     /// Removes a field of ours, which is of an earlier attempt.
-    pub(super) fn clear(&mut self, field: &str) {
+    pub(crate) fn clear(&mut self, field: &str) {
         if !self.is_ours {
             self.remove(field);
         } else if self.row.contains_key(field) {
@@ -110,7 +110,7 @@ impl<'r> Change<'r> {
     }
 
     /// The statement of an `update` command; `None` if the row is as it should be.
-    pub(super) fn statement(self) -> Option<Document> {
+    pub(crate) fn statement(self) -> Option<Document> {
         let mut update = Document::new();
         for (operator, fields) in [("$set", self.set), ("$unset", self.unset)] {
             if !fields.is_empty() {
@@ -123,7 +123,7 @@ impl<'r> Change<'r> {
 
     /// The row as it is after this.
     #[cfg(test)]
-    pub(super) fn applied(self) -> Document {
+    pub(crate) fn applied(self) -> Document {
         let mut row = self.row.clone();
         self.unset.keys().for_each(|field| drop(row.remove(field)));
         row.extend(self.set);

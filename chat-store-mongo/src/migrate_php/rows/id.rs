@@ -7,21 +7,21 @@ use chat_core::id::{ConversationId, EntryId, UserId};
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document};
 
-use super::link::{BY_ID, Link, Scan};
-use super::report::TakeoverError;
-use super::value::{Id, id_of};
+use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
+use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::rows::value::{Id, id_of};
 
 /// Begins the texts that ids are derived from; the `client_id` of a message cannot contain it.
 const MARK: char = '\u{1}';
 /// Who has created what was created by nobody who is known.
-pub(super) const NOBODY: UserId = UserId::from_bytes([0; 12]);
+pub(crate) const NOBODY: UserId = UserId::from_bytes([0; 12]);
 
 /// The ids of all rows of a collection: 12 bytes each.
 #[derive(Debug, Default)]
-pub(super) struct Ids(Vec<Id>);
+pub(crate) struct Ids(Vec<Id>);
 
 impl Ids {
-    pub(super) async fn load(link: &Link, collection: &'static str) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(link: &Link, collection: &'static str) -> Result<Self, TakeoverError> {
         let mut scan = Scan::new(link, collection, BY_ID, Document::new());
         let mut ids = Vec::new();
         loop {
@@ -33,47 +33,47 @@ impl Ids {
         }
     }
 
-    pub(super) fn new(mut ids: Vec<Id>) -> Self {
+    pub(crate) fn new(mut ids: Vec<Id>) -> Self {
         ids.sort_unstable();
         ids.shrink_to_fit();
         Self(ids)
     }
 
-    pub(super) fn contain(&self, id: &Id) -> bool {
+    pub(crate) fn contain(&self, id: &Id) -> bool {
         self.0.binary_search(id).is_ok()
     }
 
     /// Those that are among the others, too.
-    pub(super) fn shared_with(&self, others: &Self) -> Vec<Id> {
+    pub(crate) fn shared_with(&self, others: &Self) -> Vec<Id> {
         self.0.iter().copied().filter(|id| others.contain(id)).collect()
     }
 
     /// The user of this id, if there is one.
-    pub(super) fn user(&self, value: Option<&Bson>) -> Option<UserId> {
+    pub(crate) fn user(&self, value: Option<&Bson>) -> Option<UserId> {
         value.and_then(id_of).filter(|id| self.contain(id)).map(UserId::from_bytes)
     }
 }
 
 /// The id of an event with this name, made by the take-over.
-pub(super) fn event_id(conversation: ConversationId, user: UserId, event: &str) -> EntryId {
+pub(crate) fn event_id(conversation: ConversationId, user: UserId, event: &str) -> EntryId {
     EntryId::derived(conversation, user, &format!("{MARK}{event}"))
 }
 
 /// The id of a further part of a message; the first is 1, and has the message's own.
-pub(super) fn part_id(conversation: ConversationId, sender: UserId, message: Id, part: usize) -> EntryId {
+pub(crate) fn part_id(conversation: ConversationId, sender: UserId, message: Id, part: usize) -> EntryId {
     let message = ObjectId::from_bytes(message).to_hex();
     EntryId::derived(conversation, sender, &format!("{MARK}{part} of {message}"))
 }
 
 /// The id of the chat of a pair that had none.
-pub(super) fn chat_id(pair: chat_core::domain::Pair) -> ConversationId {
+pub(crate) fn chat_id(pair: chat_core::domain::Pair) -> ConversationId {
     let [low, high] = pair.users();
     let derived = UserId::from_external("private chat", &format!("{MARK}{low} {high}"));
     ConversationId::from_bytes(*derived.as_bytes())
 }
 
 /// Whether a row of `messages` was added by a take-over.
-pub(super) fn is_added(row: &Document) -> bool {
+pub(crate) fn is_added(row: &Document) -> bool {
     let id = |field: &str| row.get(field).and_then(Bson::as_object_id).map(|id| id.bytes());
     let (Some(own), Some(conversation), Some(sender)) = (id("_id"), id("conversation"), id("sender_id"))
     else {

@@ -10,14 +10,16 @@ use chat_core::id::UserId;
 use mongodb::bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
-use super::link::{BY_ID, Link, Scan, Writer};
-use super::report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError};
-use super::value::{Id, shown_id};
+use crate::migrate_php::engine::link::{BY_ID, Link, Scan, Writer};
+use crate::migrate_php::report::{
+    Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError,
+};
+use crate::migrate_php::rows::value::{Id, shown_id};
 use crate::table::row::object_id;
 use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
 
 /// What was found, row by row, until it is cleared away.
-pub(super) const FINDINGS: &str = "migration_findings";
+pub(crate) const FINDINGS: &str = "migration_findings";
 /// Pages after which it is written down how far the work has come.
 const PAGES: u32 = 8;
 /// How long a run believes that it is the latest.
@@ -25,15 +27,15 @@ const TRUST: Duration = Duration::from_secs(5);
 
 /// How far a migration has come, as it is stored.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Checkpoint {
-    pub(super) phase: Phase,
+pub(crate) struct Checkpoint {
+    pub(crate) phase: Phase,
     /// Where the phase goes on; what that is, is the phase's business. `None` at its beginning.
-    pub(super) position: Option<Document>,
-    pub(super) counts: Counts,
+    pub(crate) position: Option<Document>,
+    pub(crate) counts: Counts,
 }
 
 impl Checkpoint {
-    pub(super) fn beginning() -> Self {
+    pub(crate) fn beginning() -> Self {
         Self { phase: Phase::Indexes, position: None, counts: Counts::default() }
     }
 
@@ -47,7 +49,7 @@ impl Checkpoint {
     }
 
     /// Lets the next run begin from the beginning, and ends the present one.
-    pub(super) async fn begin_anew(link: &Link) -> Result<(), TakeoverError> {
+    pub(crate) async fn begin_anew(link: &Link) -> Result<(), TakeoverError> {
         let Self { phase, counts, .. } = Self::beginning();
         let run = *UserId::generate().as_bytes();
         let set = doc! { "run": object_id(&run), "phase": phase.name(), "position": null, "counts": counts.to_document() };
@@ -56,7 +58,7 @@ impl Checkpoint {
     }
 
     /// The stored one.
-    pub(super) async fn load(link: &Link) -> Result<Option<Self>, TakeoverError> {
+    pub(crate) async fn load(link: &Link) -> Result<Option<Self>, TakeoverError> {
         let find = doc! { "find": META, "filter": { "_id": MIGRATION_ROW }, "limit": 1, "singleBatch": true };
         Ok(link.rows(find).await?.first().map(Self::read))
     }
@@ -87,11 +89,11 @@ impl Hand {
 }
 
 /// See the module.
-pub(super) struct Work<'a> {
-    pub(super) link: Link,
+pub(crate) struct Work<'a> {
+    pub(crate) link: Link,
     /// Rows in a page.
-    pub(super) page_rows: u32,
-    pub(super) checkpoint: Checkpoint,
+    pub(crate) page_rows: u32,
+    pub(crate) checkpoint: Checkpoint,
     observer: &'a mut dyn Observer,
     findings: BTreeMap<FindingKind, u64>,
     hand: Option<Hand>,
@@ -99,13 +101,13 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// Work that only looks.
-    pub(super) fn survey(link: &Link, page_rows: u32, observer: &'a mut dyn Observer) -> Self {
+    pub(crate) fn survey(link: &Link, page_rows: u32, observer: &'a mut dyn Observer) -> Self {
         let checkpoint = Checkpoint::beginning();
         Self { link: link.clone(), page_rows, checkpoint, observer, findings: BTreeMap::new(), hand: None }
     }
 
     /// Work that writes, from where an earlier run has come. That run can go on no longer.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         link: &Link,
         page_rows: u32,
         observer: &'a mut dyn Observer,
@@ -121,12 +123,12 @@ impl<'a> Work<'a> {
     }
 
     /// Whether it writes.
-    pub(super) fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.hand.is_some()
     }
 
     /// Changes a row, if this work writes.
-    pub(super) async fn update(
+    pub(crate) async fn update(
         &mut self,
         collection: &'static str,
         statement: &Document,
@@ -139,7 +141,7 @@ impl<'a> Work<'a> {
     }
 
     /// Sends a command that writes, if this work does, after everything before it is durable.
-    pub(super) async fn write(&mut self, command: Document) -> Result<(), TakeoverError> {
+    pub(crate) async fn write(&mut self, command: Document) -> Result<(), TakeoverError> {
         let Some(hand) = &mut self.hand else { return Ok(()) };
         hand.ask(&self.link).await?;
         hand.writer.settle().await?;
@@ -148,7 +150,7 @@ impl<'a> Work<'a> {
 
     /// Tells of something that was found. A run writes it down, so that its report is whole however often it is
     /// broken off.
-    pub(super) async fn found(
+    pub(crate) async fn found(
         &mut self,
         kind: FindingKind,
         (collection, id): (&'static str, Option<&Bson>),
@@ -167,7 +169,7 @@ impl<'a> Work<'a> {
     }
 
     /// The end of a page. Now and then it is written down that the work has come so far.
-    pub(super) async fn page_done(
+    pub(crate) async fn page_done(
         &mut self,
         position: Option<Document>,
         done: u64,
@@ -184,19 +186,19 @@ impl<'a> Work<'a> {
     }
 
     /// Tells the observer how far the phase has come.
-    pub(super) fn tell(&mut self, done: u64, total: u64) -> Result<(), TakeoverError> {
+    pub(crate) fn tell(&mut self, done: u64, total: u64) -> Result<(), TakeoverError> {
         let phase = self.checkpoint.phase;
         Ok(self.observer.progress(Progress { phase, done, total: total.max(done) })?)
     }
 
     /// The end of a phase.
-    pub(super) async fn phase_done(&mut self) -> Result<(), TakeoverError> {
+    pub(crate) async fn phase_done(&mut self) -> Result<(), TakeoverError> {
         self.enter(self.checkpoint.phase.next()).await
     }
 
     /// What was done is not what it should be, or not any more: the next run begins again. Every step finds what it
     /// has done before, and does it again.
-    pub(super) async fn begin_again(&mut self) -> Result<(), TakeoverError> {
+    pub(crate) async fn begin_again(&mut self) -> Result<(), TakeoverError> {
         self.checkpoint.counts = Counts::default();
         self.enter(Phase::Indexes).await
     }
@@ -228,14 +230,14 @@ impl<'a> Work<'a> {
     }
 
     /// Waits for writes that are on their way, after a failure.
-    pub(super) async fn abandon(&mut self) {
+    pub(crate) async fn abandon(&mut self) {
         if let Some(hand) = &mut self.hand {
             hand.writer.abandon().await;
         }
     }
 
     /// What was found and counted. A run tells its findings now.
-    pub(super) async fn report(self) -> Result<Report, TakeoverError> {
+    pub(crate) async fn report(self) -> Result<Report, TakeoverError> {
         if self.writes() {
             return self.stored_report().await;
         }
@@ -243,7 +245,7 @@ impl<'a> Work<'a> {
     }
 
     /// What runs have found and counted, by what they wrote down.
-    pub(super) async fn stored_report(mut self) -> Result<Report, TakeoverError> {
+    pub(crate) async fn stored_report(mut self) -> Result<Report, TakeoverError> {
         self.tell_findings().await?;
         Ok(Report { counts: self.checkpoint.counts, findings: self.findings })
     }
@@ -266,7 +268,7 @@ impl<'a> Work<'a> {
 }
 
 /// What was found, as it is stored: of the kinds that come first, as many as a page holds.
-pub(super) async fn read_findings(link: &Link) -> Result<Vec<Finding>, TakeoverError> {
+pub(crate) async fn read_findings(link: &Link) -> Result<Vec<Finding>, TakeoverError> {
     let fields = doc! { "collection": 1, "text": 1 };
     let rows = Scan::new(link, FINDINGS, BY_ID, fields).rows(1_000).next().await?;
     Ok(rows.iter().filter_map(read_finding).collect())

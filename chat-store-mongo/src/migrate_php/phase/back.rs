@@ -6,13 +6,13 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
-use super::change::before;
-use super::finish::{remove, replaced_fields};
-use super::foreign::TAKEN_OVER;
-use super::link::{BY_ID, Link, Scan};
-use super::number::ORDER_NAME;
-use super::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
-use super::work::{Checkpoint, FINDINGS, read_findings};
+use crate::migrate_php::engine::change::before;
+use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
+use crate::migrate_php::engine::work::{Checkpoint, FINDINGS, read_findings};
+use crate::migrate_php::phase::finish::{remove, replaced_fields};
+use crate::migrate_php::phase::indexes::TAKEN_OVER;
+use crate::migrate_php::phase::numbers::ORDER_NAME;
+use crate::migrate_php::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
 use crate::open::index::INDEXES;
 use crate::table::schema::{
     CHATS, EPOCH_ROW, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW, SESSIONS,
@@ -49,7 +49,7 @@ fn of_ours(collection: &str) -> Document {
 }
 
 /// Gives everything back. Answers how many rows were restored.
-pub(super) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+pub(crate) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
     Checkpoint::begin_anew(link).await?;
     remove(link, META, doc! { "_id": { "$in": [SCHEMA_ROW, EPOCH_ROW] } }).await?;
     drop_unique_indexes(link).await?;
@@ -95,7 +95,9 @@ async fn forget_rehashed_passwords(link: &Link) -> Result<(), TakeoverError> {
 async fn drop_unique_indexes(link: &Link) -> Result<(), TakeoverError> {
     let unique = INDEXES.iter().filter(|index| index.is_unique).map(|index| (index.collection, index.name));
     for (collection, name) in unique.chain([(MESSAGES, ORDER_NAME)]) {
-        if TAKEN_OVER.contains(&collection) && super::foreign::is_index_there(link, collection, name).await? {
+        if TAKEN_OVER.contains(&collection)
+            && crate::migrate_php::phase::indexes::is_index_there(link, collection, name).await?
+        {
             link.write(doc! { "dropIndexes": collection, "index": name }).await?;
         }
     }

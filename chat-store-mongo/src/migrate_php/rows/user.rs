@@ -4,13 +4,13 @@
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document};
 
-use super::change::{Change, original, original_given, projection};
-use super::link::{BY_ID, Scan};
-use super::name::{NameHashes, NameRule, Named, Names, usable};
-use super::report::{FindingKind, TakeoverError};
-use super::text::fit_display_name;
-use super::value::{Id, id_of, last_digits, time_of, time_of_id};
-use super::work::Work;
+use crate::migrate_php::engine::change::{Change, original, original_given, projection};
+use crate::migrate_php::engine::link::{BY_ID, Scan};
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::rows::name::{NameHashes, NameRule, Named, Names, usable};
+use crate::migrate_php::rows::text::fit_display_name;
+use crate::migrate_php::rows::value::{Id, id_of, last_digits, time_of, time_of_id};
 use crate::table::row::date;
 use crate::table::schema::USERS;
 
@@ -20,7 +20,7 @@ const HASHES: [&str; 4] = ["$2y$", "$2a$", "$2b$", "$argon2id$"];
 const NO_PASSWORD: &str = "";
 
 /// Takes over all users, or looks what would become of them.
-pub(super) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(), TakeoverError> {
+pub(crate) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(), TakeoverError> {
     let total = work.link.roughly(USERS).await?;
     work.tell(0, total)?;
     let names = decide_names(work, rule).await?;
@@ -78,7 +78,7 @@ async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, Takeover
 }
 
 /// When a row was made: as it says, else as its id does. The latter is worth telling.
-pub(super) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingKind, String)>) {
+pub(crate) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingKind, String)>) {
     match original(row, "created_at").and_then(time_of) {
         Some(time) => (time, None),
         None => {
@@ -214,7 +214,7 @@ mod tests {
         for (field, before) in
             [("created_at", "long ago".into()), ("last_login", true.into()), ("email", 7.into())]
         {
-            assert_eq!(row.get(super::super::change::before(field)), Some(&before));
+            assert_eq!(row.get(crate::migrate_php::engine::change::before(field)), Some(&before));
         }
     }
 

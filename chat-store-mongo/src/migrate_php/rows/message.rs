@@ -5,30 +5,30 @@ use chat_core::domain::Pair;
 use chat_core::id::{ConversationId, UserId};
 use mongodb::bson::{Bson, Document, doc};
 
-use super::change::{Change, original, original_given, projection};
-use super::chat::{Chats, Home, made_statement};
-use super::id::{Ids, is_added};
-use super::link::{BY_ID, Scan};
-use super::report::{FindingKind, TakeoverError};
-use super::text::{Fitted, fit_content};
-use super::value::{id_of, shown, shown_id, time_of, time_of_id};
-use super::work::Work;
+use crate::migrate_php::engine::change::{Change, original, original_given, projection};
+use crate::migrate_php::engine::link::{BY_ID, Scan};
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::rows::chat::{Chats, Home, made_statement};
+use crate::migrate_php::rows::id::{Ids, is_added};
+use crate::migrate_php::rows::text::{Fitted, fit_content};
+use crate::migrate_php::rows::value::{id_of, shown, shown_id, time_of, time_of_id};
 use crate::table::entries::MESSAGE_KINDS;
 use crate::table::row::{date, object_id};
 use crate::table::schema::{CHATS, MESSAGES, ROOMS, USERS};
 
 /// Why a message has no conversation.
-pub(super) const UNPLACED: &str = "unplaced";
+pub(crate) const UNPLACED: &str = "unplaced";
 
 /// What exists.
-pub(super) struct Known {
-    pub(super) users: Ids,
-    pub(super) rooms: Ids,
-    pub(super) chats: Chats,
+pub(crate) struct Known {
+    pub(crate) users: Ids,
+    pub(crate) rooms: Ids,
+    pub(crate) chats: Chats,
 }
 
 impl Known {
-    pub(super) async fn load(work: &Work<'_>) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(work: &Work<'_>) -> Result<Self, TakeoverError> {
         let users = Ids::load(&work.link, USERS).await?;
         let rooms = Ids::load(&work.link, ROOMS).await?;
         let chats = Chats::load(&work.link, &users).await?;
@@ -49,7 +49,7 @@ enum Place {
 type Note = (FindingKind, String);
 
 /// Takes over all messages, or looks what would become of them.
-pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let total = work.link.roughly(MESSAGES).await?;
     work.tell(0, total)?;
     let mut known = Known::load(work).await?;
@@ -153,7 +153,7 @@ async fn chat_for(
         let chat = Bson::ObjectId(object_id(chat.as_bytes()));
         work.found(FindingKind::ChatMade, (CHATS, Some(&chat)), text).await?;
     }
-    Ok(super::id::chat_id(pair))
+    Ok(crate::migrate_php::rows::id::chat_id(pair))
 }
 
 /// Who has sent a message and where it belongs, or why it has no place.
@@ -181,7 +181,7 @@ fn place(row: &Document, known: &Known) -> (Result<(UserId, Place), Note>, Vec<N
 
 fn destination(row: &Document, sender: UserId, known: &Known, notes: &mut Vec<Note>) -> Result<Place, Note> {
     let [room, chat, receiver] =
-        ["room_id", "chat_id", "receiver_id"].map(|field| super::value::given(row, field));
+        ["room_id", "chat_id", "receiver_id"].map(|field| crate::migrate_php::rows::value::given(row, field));
     if let Some(stated) = room {
         return match id_of(stated).filter(|room| known.rooms.contain(room)) {
             Some(room) => {

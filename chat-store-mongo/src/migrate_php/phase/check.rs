@@ -5,11 +5,11 @@ use chat_core::domain::{Entry, EntryBody};
 use chat_core::error::StoreError;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::chat::MERGED_INTO;
-use super::link::{BY_ID, Scan};
-use super::message::UNPLACED;
-use super::report::TakeoverError;
-use super::work::Work;
+use crate::migrate_php::engine::link::{BY_ID, Scan};
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::rows::chat::MERGED_INTO;
+use crate::migrate_php::rows::message::UNPLACED;
 use crate::table::accounts::read_stored_account;
 use crate::table::conversations::ConversationRow;
 use crate::table::entries::read_entry;
@@ -35,7 +35,7 @@ struct Seen {
 }
 
 /// Checks everything.
-pub(super) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let counts = work.checkpoint.counts;
     let mut seen = Seen::default();
     refuse_newcomers(work).await?;
@@ -64,7 +64,7 @@ pub(super) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
 }
 
 /// Whether there are users or messages that came after their phase.
-pub(super) async fn refuse_newcomers(work: &Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn refuse_newcomers(work: &Work<'_>) -> Result<(), TakeoverError> {
     for (collection, field) in [(MESSAGES, "conversation"), (USERS, "username_folded")] {
         let filter = doc! { field: { "$exists": false } };
         let find = doc! { "find": collection, "filter": filter, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true };

@@ -19,39 +19,25 @@
 //! - *Nothing is dropped.* A row of `messages` gets a place in exactly one log, or says in `unplaced` why not, and the
 //!   last phase counts.
 
-mod back;
-mod change;
-mod chat;
-mod check;
-mod finish;
-mod foreign;
-mod id;
-mod link;
-mod member;
-mod message;
-mod name;
-mod number;
+mod engine;
+mod phase;
 mod report;
-mod room;
-mod text;
-mod user;
-mod value;
-mod work;
+mod rows;
 
 use mongodb::bson::doc;
 
-pub use finish::{Finished, Unplaced};
-pub use name::NameRule;
+pub use phase::finish::{Finished, Unplaced};
 pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
+pub use rows::name::NameRule;
 
 use crate::config::MongoConfig;
 use crate::open::index::INDEXES;
 use crate::open::{connect, create_indexes, schema_version, seal};
 use crate::server::error::OpenError;
 use crate::table::schema::VERSION;
-use foreign::TAKEN_OVER;
-use link::Link;
-use work::{Checkpoint, Work};
+use engine::link::Link;
+use engine::work::{Checkpoint, Work};
+use phase::indexes::TAKEN_OVER;
 
 /// Rows that are read at once. A row has a few hundred bytes, and a reply of the server has 16 MiB at most.
 const PAGE_ROWS: u32 = 2_000;
@@ -137,7 +123,11 @@ impl Takeover {
             }
         }
         // Without rows, its indexes would still be in the way.
-        Ok(if foreign::has_indexes_in_the_way(&self.link).await? { State::Older } else { State::Empty })
+        Ok(if phase::indexes::has_indexes_in_the_way(&self.link).await? {
+            State::Older
+        } else {
+            State::Empty
+        })
     }
 
     /// Looks what would become of the database. Writes nothing.
@@ -204,7 +194,7 @@ impl Takeover {
         observer: &mut dyn Observer,
     ) -> Result<Finished, TakeoverError> {
         match self.state().await? {
-            State::Ours => finish::finish(&self.link, unplaced, observer).await,
+            State::Ours => phase::finish::finish(&self.link, unplaced, observer).await,
             State::Empty | State::Older | State::Unfinished(_) => Err(TakeoverError::NotTakenOver),
         }
     }
@@ -219,12 +209,12 @@ impl Takeover {
         match self.state().await? {
             State::Empty | State::Older => Err(TakeoverError::NotTakenOver),
             State::Ours if Checkpoint::load(&self.link).await?.is_none() => Err(TakeoverError::NoWayBack),
-            State::Ours | State::Unfinished(_) => back::back(&self.link, observer).await,
+            State::Ours | State::Unfinished(_) => phase::back::back(&self.link, observer).await,
         }
     }
 
     async fn refuse_obstacles(&self) -> Result<(), TakeoverError> {
-        match foreign::obstacles(&self.link).await? {
+        match phase::indexes::obstacles(&self.link).await? {
             obstacles if obstacles.is_empty() => Ok(()),
             obstacles => Err(TakeoverError::Obstacles(obstacles)),
         }
@@ -243,16 +233,16 @@ impl Takeover {
 
     async fn phase(&self, work: &mut Work<'_>) -> Result<(), TakeoverError> {
         match work.checkpoint.phase {
-            Phase::Indexes => foreign::take_over_indexes(work).await,
-            Phase::Users => user::take_over(work, self.rule.clone()).await,
-            Phase::Rooms => room::take_over(work).await,
-            Phase::Chats => chat::take_over(work).await,
-            Phase::Messages => message::take_over(work).await,
-            Phase::Order => number::order(work).await,
-            Phase::Numbers => number::number(work).await,
-            Phase::Members => member::write(work).await,
+            Phase::Indexes => phase::indexes::take_over_indexes(work).await,
+            Phase::Users => rows::user::take_over(work, self.rule.clone()).await,
+            Phase::Rooms => rows::room::take_over(work).await,
+            Phase::Chats => rows::chat::take_over(work).await,
+            Phase::Messages => rows::message::take_over(work).await,
+            Phase::Order => phase::numbers::order(work).await,
+            Phase::Numbers => phase::numbers::number(work).await,
+            Phase::Members => phase::members::write(work).await,
             Phase::NewIndexes => build_indexes(work).await,
-            Phase::Check => check::check(work).await,
+            Phase::Check => phase::check::check(work).await,
             Phase::Done => Ok(()),
         }
     }
@@ -260,12 +250,12 @@ impl Takeover {
 
 /// Builds the indexes. Rows that have come since their phase lack what is unique, and only one of them would fit in.
 async fn build_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    number::forget_last_numbers(work).await?;
+    phase::numbers::forget_last_numbers(work).await?;
     let mut done = 0;
     for of_collection in INDEXES.chunk_by(|one, other| one.collection == other.collection) {
         work.tell(done, INDEXES.len() as u64)?;
         if let Err(error) = create_indexes(work.link.database(), of_collection).await {
-            check::refuse_newcomers(work).await?;
+            phase::check::refuse_newcomers(work).await?;
             return Err(error.into());
         }
         done += of_collection.len() as u64;

@@ -11,17 +11,17 @@ use chat_core::id::{ConversationId, EntryId, UserId};
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::change::original;
-use super::chat::{first_message_statement, load_taken_over};
-use super::foreign::drop_indexes;
-use super::id::part_id;
-use super::link::Scan;
-use super::message::UNPLACED;
-use super::report::TakeoverError;
-use super::room::RoomEvents;
-use super::text::fit_content;
-use super::value::id_of;
-use super::work::Work;
+use crate::migrate_php::engine::change::original;
+use crate::migrate_php::engine::link::Scan;
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::phase::indexes::drop_indexes;
+use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::rows::chat::{first_message_statement, load_taken_over};
+use crate::migrate_php::rows::id::part_id;
+use crate::migrate_php::rows::message::UNPLACED;
+use crate::migrate_php::rows::room::RoomEvents;
+use crate::migrate_php::rows::text::fit_content;
+use crate::migrate_php::rows::value::id_of;
 use crate::open::create_indexes;
 use crate::open::index::Index;
 use crate::table::entries::{MESSAGE_KINDS, Place, entry_row};
@@ -29,7 +29,7 @@ use crate::table::row::{object_id, stored_number};
 use crate::table::schema::{CHATS, MESSAGES, ROOMS};
 
 /// The name of [`ORDER`].
-pub(super) const ORDER_NAME: &str = "migration_order";
+pub(crate) const ORDER_NAME: &str = "migration_order";
 /// The order of messages, for as long as they have no numbers.
 const ORDER: Index = Index {
     collection: MESSAGES,
@@ -41,10 +41,10 @@ const ORDER: Index = Index {
 };
 const KEYS: &[&str] = &["conversation", "timestamp", "_id"];
 /// The field of a conversation's row that holds the number of its last entry, until all members are written.
-pub(super) const LAST_SEQ: &str = "migration_last_seq";
+pub(crate) const LAST_SEQ: &str = "migration_last_seq";
 
 /// Makes the index.
-pub(super) async fn order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     work.tell(0, 1)?;
     create_indexes(work.link.database(), &[ORDER]).await?;
     work.tell(1, 1)
@@ -90,7 +90,7 @@ impl Conversations {
 }
 
 /// Gives all messages their numbers.
-pub(super) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let counts = work.checkpoint.counts;
     let total = counts.messages + counts.further_parts;
     let (chats, made) = load_taken_over(&work.link).await?;
@@ -135,7 +135,7 @@ pub(super) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
 }
 
 /// Removes what only writing members needs. It needs that until the end, as it may write some of them twice.
-pub(super) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     for collection in [ROOMS, CHATS] {
         let update = doc! {
             "q": { LAST_SEQ: { "$exists": true } }, "u": { "$unset": { LAST_SEQ: "" } }, "multi": true,
@@ -146,7 +146,7 @@ pub(super) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), Takeo
 }
 
 /// Drops the index that [`order`] has made.
-pub(super) async fn forget_order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn forget_order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     drop_indexes(work, MESSAGES, &[ORDER.name]).await
 }
 

@@ -6,13 +6,13 @@ use chat_core::id::{ConversationId, EntryId, UserId};
 use chat_core::time::Timestamp;
 use mongodb::bson::{Document, doc};
 
-use super::id::{Ids, event_id};
-use super::link::{BY_ID, Scan};
-use super::number::{LAST_SEQ, forget_order};
-use super::report::TakeoverError;
-use super::room::{Room, room, scan};
-use super::value::id_of;
-use super::work::Work;
+use crate::migrate_php::engine::link::{BY_ID, Scan};
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::phase::numbers::{LAST_SEQ, forget_order};
+use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::rows::id::{Ids, event_id};
+use crate::migrate_php::rows::room::{Room, room, scan};
+use crate::migrate_php::rows::value::id_of;
 use crate::table::conversations::ConversationRow;
 use crate::table::entries::{Place, entry_row};
 use crate::table::members::{member_fields, member_id};
@@ -34,7 +34,7 @@ struct Beginning {
 }
 
 /// Writes the first events of all logs, and all members.
-pub(super) async fn write(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn write(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let total = work.link.roughly(ROOMS).await? + work.link.roughly(CHATS).await?;
     let position = work.checkpoint.position.clone();
     if position.is_none() {

@@ -13,10 +13,10 @@ const LATEST_MS: i64 = 253_402_300_799_999;
 const SHOWN: usize = 60;
 
 /// Twelve bytes of an id.
-pub(super) type Id = [u8; 12];
+pub(crate) type Id = [u8; 12];
 
 /// An id, stored as such or as 24 hexadecimal digits.
-pub(super) fn id_of(value: &Bson) -> Option<Id> {
+pub(crate) fn id_of(value: &Bson) -> Option<Id> {
     match value {
         Bson::ObjectId(id) => Some(id.bytes()),
         Bson::String(text) => ObjectId::parse_str(text.trim()).ok().map(|id| id.bytes()),
@@ -25,7 +25,7 @@ pub(super) fn id_of(value: &Bson) -> Option<Id> {
 }
 
 /// The value of a field, unless it says that there is none: null or an empty text.
-pub(super) fn given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
+pub(crate) fn given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
     match row.get(field) {
         None | Some(Bson::Null | Bson::Undefined) => None,
         Some(Bson::String(text)) if text.is_empty() => None,
@@ -34,7 +34,7 @@ pub(super) fn given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
 }
 
 /// A time, stored as such or as a number of seconds or milliseconds, which may be written as a text.
-pub(super) fn time_of(value: &Bson) -> Option<Timestamp> {
+pub(crate) fn time_of(value: &Bson) -> Option<Timestamp> {
     let unix_ms = match value {
         Bson::DateTime(time) => time.timestamp_millis(),
         Bson::Timestamp(time) => i64::from(time.time) * 1_000,
@@ -54,18 +54,18 @@ fn from_number(number: f64) -> Option<i64> {
 }
 
 /// When an id was made.
-pub(super) fn time_of_id(id: Id) -> Timestamp {
+pub(crate) fn time_of_id(id: Id) -> Timestamp {
     Timestamp::from_unix_ms(ObjectId::from_bytes(id).timestamp().timestamp_millis())
 }
 
 /// The last six digits of an id, or more of them.
-pub(super) fn last_digits(id: Id, count: usize) -> String {
+pub(crate) fn last_digits(id: Id, count: usize) -> String {
     let digits = ObjectId::from_bytes(id).to_hex();
     digits[digits.len() - count.min(digits.len())..].to_owned()
 }
 
 /// An id for people; whatever it is.
-pub(super) fn shown_id(id: Option<&Bson>) -> String {
+pub(crate) fn shown_id(id: Option<&Bson>) -> String {
     match id {
         Some(Bson::ObjectId(id)) => id.to_hex(),
         Some(Bson::String(text)) => shown(text),
@@ -77,7 +77,7 @@ pub(super) fn shown_id(id: Option<&Bson>) -> String {
 }
 
 /// A name for people: in quotes, on one line, not too long.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}…", &text[..end]),

@@ -14,8 +14,8 @@ use chat_core::port::UsernameKeys;
 use chat_core::time::Timestamp;
 use mongodb::bson::Bson;
 
-use super::report::FindingKind;
-use super::value::{Id, last_digits, shown};
+use crate::migrate_php::report::FindingKind;
+use crate::migrate_php::rows::value::{Id, last_digits, shown};
 use crate::table::accounts::displaced_key;
 
 /// Digits of its id that a name gets behind it, at least.
@@ -50,22 +50,22 @@ impl fmt::Debug for NameRule {
 
 /// What a user is called from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Named {
-    pub(super) username: String,
-    pub(super) folded: String,
-    pub(super) skeleton: String,
+pub(crate) struct Named {
+    pub(crate) username: String,
+    pub(crate) folded: String,
+    pub(crate) skeleton: String,
     /// What is worth telling.
-    pub(super) notes: Vec<(FindingKind, String)>,
+    pub(crate) notes: Vec<(FindingKind, String)>,
 }
 
 /// A name that the older system wrote, if somebody can type it.
-pub(super) fn usable(name: Option<&Bson>) -> Option<&str> {
+pub(crate) fn usable(name: Option<&Bson>) -> Option<&str> {
     name.and_then(Bson::as_str).filter(|name| !name.is_empty() && name.len() <= hard::USERNAME_BYTES)
 }
 
 /// Hashes of all names, of what they fold to, and of what they look like.
 #[derive(Debug)]
-pub(super) struct NameHashes {
+pub(crate) struct NameHashes {
     rule: NameRule,
     exact: Vec<u64>,
     folded: Vec<u64>,
@@ -73,12 +73,12 @@ pub(super) struct NameHashes {
 }
 
 impl NameHashes {
-    pub(super) fn new(rule: NameRule) -> Self {
+    pub(crate) fn new(rule: NameRule) -> Self {
         Self { rule, exact: Vec::new(), folded: Vec::new(), skeletons: Vec::new() }
     }
 
     /// Counts a user's name.
-    pub(super) fn add(&mut self, name: Option<&str>) {
+    pub(crate) fn add(&mut self, name: Option<&str>) {
         let Some(name) = name else { return };
         self.exact.push(hash(name));
         if let Some(keys) = self.rule.keys(name) {
@@ -88,7 +88,7 @@ impl NameHashes {
     }
 
     /// All names have been added.
-    pub(super) fn complete(mut self) -> NameClashes {
+    pub(crate) fn complete(mut self) -> NameClashes {
         let [exact, folded, skeletons] =
             [&mut self.exact, &mut self.folded, &mut self.skeletons].map(|hashes| {
                 hashes.sort_unstable();
@@ -109,7 +109,7 @@ struct Clashing {
 
 /// Which names are like others.
 #[derive(Debug)]
-pub(super) struct NameClashes {
+pub(crate) struct NameClashes {
     exact: HashSet<u64>,
     folded: HashSet<u64>,
     skeletons: HashSet<u64>,
@@ -119,7 +119,7 @@ pub(super) struct NameClashes {
 
 impl NameClashes {
     /// Looks at a user again, and remembers the ones that something has to be decided for.
-    pub(super) fn add(&mut self, id: Id, created_at: Timestamp, name: Option<&str>) {
+    pub(crate) fn add(&mut self, id: Id, created_at: Timestamp, name: Option<&str>) {
         let clashes = name.is_none_or(|name| {
             self.exact.contains(&hash(name))
                 || self.all.rule.keys(name).is_some_and(|keys| {
@@ -133,7 +133,7 @@ impl NameClashes {
     }
 
     /// Decides, the oldest first.
-    pub(super) fn decide(mut self) -> Names {
+    pub(crate) fn decide(mut self) -> Names {
         let mut clashing = std::mem::take(&mut self.clashing);
         clashing.sort_unstable_by_key(|user| (user.created_at, user.id));
         let mut taken = Taken::of(&self.all);
@@ -211,14 +211,14 @@ impl<'a> Taken<'a> {
 
 /// What every user is called.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     rule: NameRule,
     decided: HashMap<Id, Named>,
 }
 
 impl Names {
     /// What the user with this id and name is called.
-    pub(super) fn of(&self, id: Id, name: Option<&str>) -> Named {
+    pub(crate) fn of(&self, id: Id, name: Option<&str>) -> Named {
         if let Some(decided) = self.decided.get(&id) {
             return decided.clone();
         }

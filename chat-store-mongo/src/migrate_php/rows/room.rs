@@ -10,49 +10,49 @@ use chat_core::port::NewConversation;
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document};
 
-use super::change::{Change, original, original_given, projection};
-use super::id::{Ids, NOBODY, event_id};
-use super::link::{BY_ID, Link, Scan};
-use super::number::LAST_SEQ;
-use super::report::{FindingKind, TakeoverError};
-use super::text::fit_room_name;
-use super::user::created_at;
-use super::value::{Id, id_of, last_digits, shown, shown_id};
-use super::work::Work;
+use crate::migrate_php::engine::change::{Change, original, original_given, projection};
+use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::phase::numbers::LAST_SEQ;
+use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::rows::id::{Ids, NOBODY, event_id};
+use crate::migrate_php::rows::text::fit_room_name;
+use crate::migrate_php::rows::user::created_at;
+use crate::migrate_php::rows::value::{Id, id_of, last_digits, shown, shown_id};
 use crate::table::conversations::{new_row, visibility_name};
 use crate::table::row::{object_id, stored_number};
 use crate::table::schema::{ROOMS, USERS};
 
 /// A room as it will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Room {
-    pub(super) id: ConversationId,
-    pub(super) name: String,
-    pub(super) topic: String,
+pub(crate) struct Room {
+    pub(crate) id: ConversationId,
+    pub(crate) name: String,
+    pub(crate) topic: String,
     /// The owner; of a closed room whoever has created it.
-    pub(super) creator: UserId,
-    pub(super) created_at: Timestamp,
+    pub(crate) creator: UserId,
+    pub(crate) created_at: Timestamp,
     /// Members beside the owner, in the order in which they join.
-    pub(super) others: Vec<UserId>,
+    pub(crate) others: Vec<UserId>,
     /// Nobody whom we know is in it.
-    pub(super) is_closed: bool,
+    pub(crate) is_closed: bool,
     /// Private only if it was made here, before the older system was gone back to.
-    pub(super) visibility: Visibility,
+    pub(crate) visibility: Visibility,
 }
 
 impl Room {
     /// The id of its first entry.
-    pub(super) fn entry_id(&self) -> EntryId {
+    pub(crate) fn entry_id(&self) -> EntryId {
         event_id(self.id, self.creator, "created")
     }
 
-    pub(super) fn member_count(&self) -> u64 {
+    pub(crate) fn member_count(&self) -> u64 {
         if self.is_closed { 0 } else { 1 + self.others.len() as u64 }
     }
 
     /// How many events its log begins with: its creation, then a join of everybody else, or, if it is closed, that
     /// its creator left.
-    pub(super) fn events(&self) -> u64 {
+    pub(crate) fn events(&self) -> u64 {
         events(self.member_count())
     }
 }
@@ -63,7 +63,7 @@ fn events(member_count: u64) -> u64 {
 }
 
 /// A scan of rooms with everything that [`room`] reads.
-pub(super) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
+pub(crate) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
     let fields = projection(&["name", "topic", "creator_id", "created_at", "participants"]);
     let ours = ["name_folded", "visibility", "owners", "entry_id", "projected_seq", "member_count", LAST_SEQ];
     let ours = ours.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
@@ -71,7 +71,7 @@ pub(super) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
 }
 
 /// Takes over all rooms, or looks what would become of them.
-pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let total = work.link.roughly(ROOMS).await?;
     work.tell(0, total)?;
     let users = Ids::load(&work.link, USERS).await?;
@@ -100,7 +100,7 @@ pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> 
 }
 
 /// What becomes of a room, and what is worth telling.
-pub(super) fn room(row: &Document, id: Id, users: &Ids) -> (Room, Vec<(FindingKind, String)>) {
+pub(crate) fn room(row: &Document, id: Id, users: &Ids) -> (Room, Vec<(FindingKind, String)>) {
     let mut notes = Vec::new();
     let (created_at, unreadable) = created_at(row, id);
     notes.extend(unreadable);
@@ -194,10 +194,10 @@ fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, TakeoverErro
 
 /// With how many events the log of each room begins, by rows that were taken over.
 #[derive(Debug, Default)]
-pub(super) struct RoomEvents(Vec<(ConversationId, u32)>);
+pub(crate) struct RoomEvents(Vec<(ConversationId, u32)>);
 
 impl RoomEvents {
-    pub(super) async fn load(link: &Link) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(link: &Link) -> Result<Self, TakeoverError> {
         let mut scan = Scan::new(link, ROOMS, BY_ID, projection(&["member_count"]));
         let mut rooms = Vec::new();
         loop {
@@ -217,7 +217,7 @@ impl RoomEvents {
     }
 
     /// `None` if there is no such room.
-    pub(super) fn of(&self, room: ConversationId) -> Option<u64> {
+    pub(crate) fn of(&self, room: ConversationId) -> Option<u64> {
         let at = self.0.binary_search_by_key(&room, |(id, _)| *id).ok()?;
         Some(u64::from(self.0[at].1))
     }

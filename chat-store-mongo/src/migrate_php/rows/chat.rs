@@ -13,21 +13,21 @@ use chat_core::port::NewConversation;
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::change::{Change, original_given, projection};
-use super::id::{Ids, chat_id, event_id};
-use super::link::{BY_ID, Link, Scan};
-use super::report::{FindingKind, TakeoverError};
-use super::user::created_at;
-use super::value::{Id, id_of, shown_id};
-use super::work::Work;
+use crate::migrate_php::engine::change::{Change, original_given, projection};
+use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
+use crate::migrate_php::engine::work::Work;
+use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::rows::id::{Ids, chat_id, event_id};
+use crate::migrate_php::rows::user::created_at;
+use crate::migrate_php::rows::value::{Id, id_of, shown_id};
 use crate::table::conversations::new_row;
 use crate::table::row::{object_id, stored_number};
 use crate::table::schema::{CHATS, USERS};
 
 /// Marks a chat that was made for messages without one.
-pub(super) const FROM_MESSAGES: &str = "from_messages";
+pub(crate) const FROM_MESSAGES: &str = "from_messages";
 /// Where the messages of a row that is no conversation of its own are; null if nowhere.
-pub(super) const MERGED_INTO: &str = "merged_into";
+pub(crate) const MERGED_INTO: &str = "merged_into";
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +52,7 @@ struct Chat {
 
 /// Where the messages of a chat belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Home {
+pub(crate) enum Home {
     /// To this conversation.
     Conversation(ConversationId, Pair),
     /// Nowhere: the chat is no conversation.
@@ -63,7 +63,7 @@ pub(super) enum Home {
 
 /// All chats: which row is the conversation of which pair.
 #[derive(Debug, Default)]
-pub(super) struct Chats {
+pub(crate) struct Chats {
     /// In the order of their ids.
     rows: Vec<Chat>,
     /// Positions in `rows` of conversations, in the order of their pairs.
@@ -74,7 +74,7 @@ pub(super) struct Chats {
 
 impl Chats {
     /// Reads all rows and decides about them.
-    pub(super) async fn load(link: &Link, users: &Ids) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(link: &Link, users: &Ids) -> Result<Self, TakeoverError> {
         let mut fields = projection(&["user1_id", "user2_id", "created_at"]);
         fields.insert(FROM_MESSAGES, 1);
         let mut scan = Scan::new(link, CHATS, BY_ID, fields);
@@ -112,14 +112,14 @@ impl Chats {
     }
 
     /// The conversation of a pair, if it has a row.
-    pub(super) fn of_pair(&self, pair: Pair) -> Option<ConversationId> {
+    pub(crate) fn of_pair(&self, pair: Pair) -> Option<ConversationId> {
         let row = |at: &u32| &self.rows[*at as usize];
         let at = self.conversations.binary_search_by_key(&Some(pair), |at| row(at).pair).ok()?;
         self.conversations.get(at).map(|at| row(at).id)
     }
 
     /// Where the messages of the chat with this id belong.
-    pub(super) fn home(&self, id: ConversationId) -> Home {
+    pub(crate) fn home(&self, id: ConversationId) -> Home {
         match self.row(id) {
             None => Home::Unknown,
             Some(Chat { pair: None, .. }) => Home::Nowhere,
@@ -131,12 +131,12 @@ impl Chats {
     }
 
     /// How many conversations of two there are, those that were made included.
-    pub(super) fn conversations(&self) -> u64 {
+    pub(crate) fn conversations(&self) -> u64 {
         (self.conversations.len() + self.made.len()) as u64
     }
 
     /// Makes the chat of a pair that has none; `None` if it was made before.
-    pub(super) fn make(&mut self, pair: Pair) -> Option<ConversationId> {
+    pub(crate) fn make(&mut self, pair: Pair) -> Option<ConversationId> {
         self.made.insert(pair).then(|| chat_id(pair))
     }
 
@@ -160,7 +160,7 @@ fn pair_of(row: &Document, users: &Ids) -> Result<Pair, Fate> {
 }
 
 /// Takes over all private chats, or looks what would become of them.
-pub(super) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     let total = work.link.roughly(CHATS).await?;
     work.tell(0, total)?;
     if work.checkpoint.position.is_none() {
@@ -273,7 +273,7 @@ fn ours(id: ConversationId, pair: Pair, creator: UserId, created_at: Timestamp) 
 }
 
 /// The row of a chat that is made for messages. Who has created it and when is known when its first message is.
-pub(super) fn made_statement(id: ConversationId, pair: Pair) -> Document {
+pub(crate) fn made_statement(id: ConversationId, pair: Pair) -> Document {
     let [low, high] = pair.users().map(|user| object_id(user.as_bytes()));
     let mut fields = ours(id, pair, pair.users()[0], Timestamp::default());
     fields.insert("user1_id", low);
@@ -283,7 +283,7 @@ pub(super) fn made_statement(id: ConversationId, pair: Pair) -> Document {
 }
 
 /// Lets the first message of a chat that was made for messages say who has created it and when.
-pub(super) fn first_message_statement(id: ConversationId, sender: UserId, at: Timestamp) -> Document {
+pub(crate) fn first_message_statement(id: ConversationId, sender: UserId, at: Timestamp) -> Document {
     let entry_id = event_id(id, sender, "created");
     let set = doc! {
         "created_by": object_id(sender.as_bytes()),
@@ -294,7 +294,7 @@ pub(super) fn first_message_statement(id: ConversationId, sender: UserId, at: Ti
 }
 
 /// The conversations among the rows that were taken over, and which of them were made for messages.
-pub(super) async fn load_taken_over(
+pub(crate) async fn load_taken_over(
     link: &Link,
 ) -> Result<(HashMap<ConversationId, Pair>, HashSet<ConversationId>), TakeoverError> {
     let fields = doc! { "user1_id": 1, "user2_id": 1, "pair": 1, FROM_MESSAGES: 1 };

@@ -4,21 +4,21 @@ use chat_core::domain::{Content, DisplayName, RoomName};
 use chat_core::limits::hard;
 use mongodb::bson::Bson;
 
-use super::report::FindingKind;
+use crate::migrate_php::report::FindingKind;
 
 /// What takes the place of a control character.
 const REPLACEMENT: char = '\u{FFFD}';
 /// What a message says that said nothing.
-pub(super) const EMPTY: &str = "(empty message)";
+pub(crate) const EMPTY: &str = "(empty message)";
 
 /// A name to show that is as much as possible like `name`; `otherwise` if nothing of it can be shown.
-pub(super) fn fit_display_name(name: &str, otherwise: &str) -> String {
+pub(crate) fn fit_display_name(name: &str, otherwise: &str) -> String {
     fit_line(name, hard::DISPLAY_NAME_CHARACTERS, |text| DisplayName::new(text).map(String::from).ok())
         .unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// A room's name that is as much as possible like `name`; `otherwise` if nothing of it can be shown.
-pub(super) fn fit_room_name(name: &str, otherwise: &str) -> String {
+pub(crate) fn fit_room_name(name: &str, otherwise: &str) -> String {
     fit_line(name, hard::ROOM_NAME_CHARACTERS, |text| RoomName::new(text).map(String::from).ok())
         .unwrap_or_else(|| otherwise.to_owned())
 }
@@ -44,15 +44,15 @@ fn is_direction(c: char) -> bool {
 
 /// What becomes of a message's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fitted {
+pub(crate) struct Fitted {
     /// At least one text; more if it is too long for one entry.
-    pub(super) parts: Vec<String>,
+    pub(crate) parts: Vec<String>,
     /// What had to be done to it.
-    pub(super) notes: Vec<(FindingKind, String)>,
+    pub(crate) notes: Vec<(FindingKind, String)>,
 }
 
 /// A content that can be delivered; `None` if this one can be, as it is.
-pub(super) fn fit_content(content: Option<&Bson>) -> Option<Fitted> {
+pub(crate) fn fit_content(content: Option<&Bson>) -> Option<Fitted> {
     let mut notes = Vec::new();
     let mut text = match content {
         Some(Bson::String(text)) if is_fit(text) => return None,

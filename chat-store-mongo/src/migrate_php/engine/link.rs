@@ -12,8 +12,8 @@ use mongodb::error::ErrorKind;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::report::TakeoverError;
-use super::value::shown_id;
+use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::rows::value::shown_id;
 use crate::server::database::Database;
 use crate::server::error::{CallError, OpenError};
 use crate::server::reply::{RowError, WriteReply, concern_error};
@@ -35,26 +35,26 @@ const UNDER_WAY: usize = 3;
 
 /// Commands to one database. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(crate) struct Link {
     database: Database,
 }
 
 impl Link {
-    pub(super) fn new(database: Database) -> Self {
+    pub(crate) fn new(database: Database) -> Self {
         Self { database }
     }
 
-    pub(super) fn database(&self) -> &Database {
+    pub(crate) fn database(&self) -> &Database {
         &self.database
     }
 
     /// Sends a command that may be sent twice, until it is answered.
-    pub(super) async fn ask(&self, command: Document) -> Result<Document, TakeoverError> {
+    pub(crate) async fn ask(&self, command: Document) -> Result<Document, TakeoverError> {
         self.repeat(raw(&command)?).await
     }
 
     /// The rows of a reply.
-    pub(super) async fn rows(&self, command: Document) -> Result<Vec<Document>, TakeoverError> {
+    pub(crate) async fn rows(&self, command: Document) -> Result<Vec<Document>, TakeoverError> {
         let mut reply = self.ask(command).await?;
         let rows = reply.get_document_mut("cursor").ok().and_then(|cursor| cursor.remove("firstBatch"));
         let Some(Bson::Array(rows)) = rows else { return Ok(Vec::new()) };
@@ -65,13 +65,13 @@ impl Link {
     }
 
     /// Roughly how many rows a collection has.
-    pub(super) async fn roughly(&self, collection: &str) -> Result<u64, TakeoverError> {
+    pub(crate) async fn roughly(&self, collection: &str) -> Result<u64, TakeoverError> {
         let reply = self.ask(doc! { "count": collection }).await?;
         Ok(u64::try_from(crate::server::reply::number(&reply, "n")).unwrap_or_default())
     }
 
     /// Makes one write, durably.
-    pub(super) async fn write(&self, mut command: Document) -> Result<WriteReply, TakeoverError> {
+    pub(crate) async fn write(&self, mut command: Document) -> Result<WriteReply, TakeoverError> {
         command.insert("writeConcern", self.database.write_concern(MAJORITY_WAIT));
         Ok(WriteReply::read(&self.ask(command).await?))
     }
@@ -112,7 +112,7 @@ fn raw(document: &Document) -> Result<RawDocumentBuf, TakeoverError> {
 
 /// Reads a collection in the order of an index, page by page.
 #[derive(Debug)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     link: Link,
     collection: &'static str,
     /// The fields of the index.
@@ -124,11 +124,11 @@ pub(super) struct Scan {
 }
 
 /// In the order of `_id`.
-pub(super) const BY_ID: &[&str] = &["_id"];
+pub(crate) const BY_ID: &[&str] = &["_id"];
 
 impl Scan {
     /// All rows with these fields; the keys have to be among them.
-    pub(super) fn new(
+    pub(crate) fn new(
         link: &Link,
         collection: &'static str,
         keys: &'static [&'static str],
@@ -139,7 +139,7 @@ impl Scan {
     }
 
     /// All rows with all their fields but these.
-    pub(super) fn all_fields(
+    pub(crate) fn all_fields(
         link: &Link,
         collection: &'static str,
         keys: &'static [&'static str],
@@ -149,24 +149,24 @@ impl Scan {
     }
 
     /// Reads at most so many rows at once.
-    pub(super) fn rows(mut self, rows: u32) -> Self {
+    pub(crate) fn rows(mut self, rows: u32) -> Self {
         self.rows = rows;
         self
     }
 
     /// Goes on behind the row with these keys.
-    pub(super) fn after(mut self, keys: Option<Document>) -> Self {
+    pub(crate) fn after(mut self, keys: Option<Document>) -> Self {
         self.after = keys;
         self
     }
 
     /// The keys of the last row that was read.
-    pub(super) fn position(&self) -> Option<Document> {
+    pub(crate) fn position(&self) -> Option<Document> {
         self.after.clone()
     }
 
     /// The next rows; none at the end. What is written meanwhile may or may not be seen.
-    pub(super) async fn next(&mut self) -> Result<Vec<Document>, TakeoverError> {
+    pub(crate) async fn next(&mut self) -> Result<Vec<Document>, TakeoverError> {
         let order: Document = self.keys.iter().map(|key| ((*key).to_owned(), Bson::Int32(1))).collect();
         // One more, as a page begins with the row at which the last one ended. A reply holds 16 MiB at most, so a page
         // may be shorter.
@@ -231,7 +231,7 @@ fn is_same(one: &Document, other: &Document) -> bool {
 
 /// Gathers statements of `update` commands and sends them in batches.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(crate) struct Writer {
     link: Link,
     batches: Vec<Batch>,
     under_way: VecDeque<JoinHandle<Result<(), TakeoverError>>>,
@@ -245,12 +245,12 @@ struct Batch {
 }
 
 impl Writer {
-    pub(super) fn new(link: &Link) -> Self {
+    pub(crate) fn new(link: &Link) -> Self {
         Self { link: link.clone(), batches: Vec::new(), under_way: VecDeque::new() }
     }
 
     /// Sends a statement with others of its collection. The order of statements is not kept.
-    pub(super) async fn update(
+    pub(crate) async fn update(
         &mut self,
         collection: &'static str,
         statement: &Document,
@@ -281,7 +281,7 @@ impl Writer {
     }
 
     /// Sends what has been gathered and waits until everything is durable.
-    pub(super) async fn settle(&mut self) -> Result<(), TakeoverError> {
+    pub(crate) async fn settle(&mut self) -> Result<(), TakeoverError> {
         for batch in std::mem::take(&mut self.batches) {
             self.send(batch).await?;
         }
@@ -293,7 +293,7 @@ impl Writer {
     }
 
     /// Waits for what was sent; drops what was only gathered.
-    pub(super) async fn abandon(&mut self) {
+    pub(crate) async fn abandon(&mut self) {
         self.batches.clear();
         while let Some(command) = self.under_way.pop_front() {
             // The work has failed already, for a reason that came first.
