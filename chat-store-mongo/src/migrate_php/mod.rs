@@ -35,8 +35,9 @@ use crate::open::index::INDEXES;
 use crate::open::{connect, create_indexes, schema_version, seal};
 use crate::server::error::OpenError;
 use crate::table::schema::VERSION;
+use engine::checkpoint::Checkpoint;
 use engine::link::Link;
-use engine::work::{Checkpoint, Work};
+use engine::work::Work;
 use phase::indexes::TAKEN_OVER;
 
 /// Rows that are read at once. A row has a few hundred bytes, and a reply of the server has 16 MiB at most.
@@ -234,11 +235,11 @@ impl Takeover {
     async fn phase(&self, work: &mut Work<'_>) -> Result<(), TakeoverError> {
         match work.checkpoint.phase {
             Phase::Indexes => phase::indexes::take_over_indexes(work).await,
-            Phase::Users => rows::user::take_over(work, self.rule.clone()).await,
-            Phase::Rooms => rows::room::take_over(work).await,
-            Phase::Chats => rows::chat::take_over(work).await,
-            Phase::Messages => rows::message::take_over(work).await,
-            Phase::Order => phase::numbers::order(work).await,
+            Phase::Users => phase::users::take_over(work, self.rule.clone()).await,
+            Phase::Rooms => phase::rooms::take_over(work).await,
+            Phase::Chats => phase::chats::take_over(work).await,
+            Phase::Messages => phase::messages::take_over(work).await,
+            Phase::Order => phase::order::order(work).await,
             Phase::Numbers => phase::numbers::number(work).await,
             Phase::Members => phase::members::write(work).await,
             Phase::NewIndexes => build_indexes(work).await,
@@ -250,7 +251,7 @@ impl Takeover {
 
 /// Builds the indexes. Rows that have come since their phase lack what is unique, and only one of them would fit in.
 async fn build_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    phase::numbers::forget_last_numbers(work).await?;
+    phase::order::forget_last_numbers(work).await?;
     let mut done = 0;
     for of_collection in INDEXES.chunk_by(|one, other| one.collection == other.collection) {
         work.tell(done, INDEXES.len() as u64)?;

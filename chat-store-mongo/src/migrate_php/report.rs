@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use mongodb::bson::Document;
+use mongodb::bson::{Bson, Document};
 
 use crate::server::error::OpenError;
 use crate::server::reply::number;
@@ -343,4 +343,38 @@ impl From<Stop> for TakeoverError {
 
 fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Characters of a name that a report shows.
+const SHOWN: usize = 60;
+
+/// An id for people; whatever it is.
+pub(crate) fn shown_id(id: Option<&Bson>) -> String {
+    match id {
+        Some(Bson::ObjectId(id)) => id.to_hex(),
+        Some(Bson::String(text)) => shown(text),
+        Some(Bson::Int32(number)) => number.to_string(),
+        Some(Bson::Int64(number)) => number.to_string(),
+        Some(other) => format!("(an id that is a {:?})", other.element_type()),
+        None => "(without an id)".to_owned(),
+    }
+}
+
+/// A name for people: in quotes, on one line, not too long.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_on_one_line() {
+        assert_eq!(shown("a\nb\u{1b}[31m"), r#""a\nb\u{1b}[31m""#);
+        assert!(shown(&"字".repeat(1_000)).chars().count() < 70);
+    }
 }

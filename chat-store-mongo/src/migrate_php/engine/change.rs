@@ -16,11 +16,20 @@ pub(crate) fn original<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
     }
 }
 
+/// The value of a field, unless it says that there is none: null or an empty text.
+pub(crate) fn given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
+    match row.get(field) {
+        None | Some(Bson::Null | Bson::Undefined) => None,
+        Some(Bson::String(text)) if text.is_empty() => None,
+        value => value,
+    }
+}
+
 /// As [`original`], unless it says that there is none.
 pub(crate) fn original_given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
     let kept = before(field);
     let field = if row.contains_key(&kept) { kept.as_str() } else { field };
-    crate::migrate_php::rows::value::given(row, field)
+    given(row, field)
 }
 
 /// The name of the field that keeps the value of this one.

@@ -12,8 +12,7 @@ use mongodb::error::ErrorKind;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::migrate_php::report::TakeoverError;
-use crate::migrate_php::rows::value::shown_id;
+use crate::migrate_php::report::{TakeoverError, shown_id};
 use crate::server::database::Database;
 use crate::server::error::{CallError, OpenError};
 use crate::server::reply::{RowError, WriteReply, concern_error};

@@ -2,5 +2,6 @@
 //! has come. Knows nothing of what is migrated.
 
 pub(crate) mod change;
+pub(crate) mod checkpoint;
 pub(crate) mod link;
 pub(crate) mod work;

@@ -10,11 +10,11 @@ use chat_core::id::UserId;
 use mongodb::bson::{Bson, Document, doc};
 use tokio::time::Instant;
 
+use crate::migrate_php::engine::checkpoint::Checkpoint;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan, Writer};
 use crate::migrate_php::report::{
-    Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError,
+    Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError, shown_id,
 };
-use crate::migrate_php::rows::value::{Id, shown_id};
 use crate::table::row::object_id;
 use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
 
@@ -25,51 +25,12 @@ const PAGES: u32 = 8;
 /// How long a run believes that it is the latest.
 const TRUST: Duration = Duration::from_secs(5);
 
-/// How far a migration has come, as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Checkpoint {
-    pub(crate) phase: Phase,
-    /// Where the phase goes on; what that is, is the phase's business. `None` at its beginning.
-    pub(crate) position: Option<Document>,
-    pub(crate) counts: Counts,
-}
-
-impl Checkpoint {
-    pub(crate) fn beginning() -> Self {
-        Self { phase: Phase::Indexes, position: None, counts: Counts::default() }
-    }
-
-    fn read(row: &Document) -> Self {
-        let phase = row.get_str("phase").ok().and_then(Phase::named);
-        Self {
-            phase: phase.unwrap_or(Phase::Indexes),
-            position: row.get_document("position").ok().cloned(),
-            counts: row.get_document("counts").map(Counts::from_document).unwrap_or_default(),
-        }
-    }
-
-    /// Lets the next run begin from the beginning, and ends the present one.
-    pub(crate) async fn begin_anew(link: &Link) -> Result<(), TakeoverError> {
-        let Self { phase, counts, .. } = Self::beginning();
-        let run = *UserId::generate().as_bytes();
-        let set = doc! { "run": object_id(&run), "phase": phase.name(), "position": null, "counts": counts.to_document() };
-        let update = doc! { "q": { "_id": MIGRATION_ROW }, "u": { "$set": set }, "upsert": true };
-        link.write(doc! { "update": META, "updates": [update] }).await.map(drop)
-    }
-
-    /// The stored one.
-    pub(crate) async fn load(link: &Link) -> Result<Option<Self>, TakeoverError> {
-        let find = doc! { "find": META, "filter": { "_id": MIGRATION_ROW }, "limit": 1, "singleBatch": true };
-        Ok(link.rows(find).await?.first().map(Self::read))
-    }
-}
-
 /// What only a run has.
 #[derive(Debug)]
 struct Hand {
     writer: Writer,
     /// Which run this is: only the latest may go on.
-    run: Id,
+    run: [u8; 12],
     pages: u32,
     /// When it was last seen that it is the latest.
     asked: Instant,

@@ -7,11 +7,12 @@
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::migrate_php::engine::change::before;
+use crate::migrate_php::engine::checkpoint::Checkpoint;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
-use crate::migrate_php::engine::work::{Checkpoint, FINDINGS, read_findings};
+use crate::migrate_php::engine::work::{FINDINGS, read_findings};
 use crate::migrate_php::phase::finish::{remove, replaced_fields};
 use crate::migrate_php::phase::indexes::TAKEN_OVER;
-use crate::migrate_php::phase::numbers::ORDER_NAME;
+use crate::migrate_php::phase::order::ORDER_NAME;
 use crate::migrate_php::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
 use crate::open::index::INDEXES;
 use crate::table::schema::{

@@ -8,10 +8,11 @@ use mongodb::bson::{Document, doc};
 
 use crate::migrate_php::engine::link::{BY_ID, Scan};
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::phase::numbers::{LAST_SEQ, forget_order};
+use crate::migrate_php::phase::order::{LAST_SEQ, forget_order};
+use crate::migrate_php::phase::rooms::scan;
 use crate::migrate_php::report::TakeoverError;
 use crate::migrate_php::rows::id::{Ids, event_id};
-use crate::migrate_php::rows::room::{Room, room, scan};
+use crate::migrate_php::rows::room::{Room, room};
 use crate::migrate_php::rows::value::id_of;
 use crate::table::conversations::ConversationRow;
 use crate::table::entries::{Place, entry_row};

@@ -14,41 +14,18 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::migrate_php::engine::change::original;
 use crate::migrate_php::engine::link::Scan;
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::phase::indexes::drop_indexes;
+use crate::migrate_php::phase::chats::load_taken_over;
+use crate::migrate_php::phase::order::{KEYS, LAST_SEQ, forget_last_numbers};
+use crate::migrate_php::phase::rooms::RoomEvents;
 use crate::migrate_php::report::TakeoverError;
-use crate::migrate_php::rows::chat::{first_message_statement, load_taken_over};
+use crate::migrate_php::rows::chat::first_message_statement;
 use crate::migrate_php::rows::id::part_id;
 use crate::migrate_php::rows::message::UNPLACED;
-use crate::migrate_php::rows::room::RoomEvents;
 use crate::migrate_php::rows::text::fit_content;
 use crate::migrate_php::rows::value::id_of;
-use crate::open::create_indexes;
-use crate::open::index::Index;
 use crate::table::entries::{MESSAGE_KINDS, Place, entry_row};
 use crate::table::row::{object_id, stored_number};
 use crate::table::schema::{CHATS, MESSAGES, ROOMS};
-
-/// The name of [`ORDER`].
-pub(crate) const ORDER_NAME: &str = "migration_order";
-/// The order of messages, for as long as they have no numbers.
-const ORDER: Index = Index {
-    collection: MESSAGES,
-    name: ORDER_NAME,
-    fields: KEYS,
-    is_unique: false,
-    only_where: None,
-    only_with: None,
-};
-const KEYS: &[&str] = &["conversation", "timestamp", "_id"];
-/// The field of a conversation's row that holds the number of its last entry, until all members are written.
-pub(crate) const LAST_SEQ: &str = "migration_last_seq";
-
-/// Makes the index.
-pub(crate) async fn order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    work.tell(0, 1)?;
-    create_indexes(work.link.database(), &[ORDER]).await?;
-    work.tell(1, 1)
-}
 
 /// Numbers that continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,22 +109,6 @@ pub(crate) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
         work.page_done(Some(position), done, total).await?;
     }
     finish(work, &conversations, log).await
-}
-
-/// Removes what only writing members needs. It needs that until the end, as it may write some of them twice.
-pub(crate) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    for collection in [ROOMS, CHATS] {
-        let update = doc! {
-            "q": { LAST_SEQ: { "$exists": true } }, "u": { "$unset": { LAST_SEQ: "" } }, "multi": true,
-        };
-        work.write(doc! { "update": collection, "updates": [update] }).await?;
-    }
-    Ok(())
-}
-
-/// Drops the index that [`order`] has made.
-pub(crate) async fn forget_order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    drop_indexes(work, MESSAGES, &[ORDER.name]).await
 }
 
 fn read_log(position: &Document) -> Option<Log> {

@@ -5,7 +5,7 @@
 //!
 //! Decided in memory for all chats at once: 60 bytes for each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use chat_core::domain::{ConversationKind, Pair};
 use chat_core::id::{ConversationId, UserId};
@@ -15,14 +15,13 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::migrate_php::engine::change::{Change, original_given, projection};
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
-use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::report::{FindingKind, TakeoverError, shown_id};
 use crate::migrate_php::rows::id::{Ids, chat_id, event_id};
 use crate::migrate_php::rows::user::created_at;
-use crate::migrate_php::rows::value::{Id, id_of, shown_id};
+use crate::migrate_php::rows::value::{Id, id_of};
 use crate::table::conversations::new_row;
-use crate::table::row::{object_id, stored_number};
-use crate::table::schema::{CHATS, USERS};
+use crate::table::row::{date, object_id, stored_number};
+use crate::table::schema::CHATS;
 
 /// Marks a chat that was made for messages without one.
 pub(crate) const FROM_MESSAGES: &str = "from_messages";
@@ -159,43 +158,13 @@ fn pair_of(row: &Document, users: &Ids) -> Result<Pair, Fate> {
     Pair::new(one, other).ok_or(Fate::Oneself)
 }
 
-/// Takes over all private chats, or looks what would become of them.
-pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    let total = work.link.roughly(CHATS).await?;
-    work.tell(0, total)?;
-    if work.checkpoint.position.is_none() {
-        // Those of an earlier attempt are made again.
-        let delete = doc! { "q": { FROM_MESSAGES: true }, "limit": 0 };
-        work.write(doc! { "delete": CHATS, "deletes": [delete] }).await?;
-    }
-    let users = Ids::load(&work.link, USERS).await?;
-    let chats = Chats::load(&work.link, &users).await?;
-    let ours =
-        [FROM_MESSAGES, MERGED_INTO, "pair", "created_by", "entry_id", "projected_seq", "member_count"];
-    let ours = ours.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
-    let fields = projection(&["user1_id", "user2_id", "created_at"]).into_iter().chain(ours).collect();
-    let mut scan = Scan::new(&work.link, CHATS, BY_ID, fields)
-        .rows(work.page_rows)
-        .after(work.checkpoint.position.clone());
-    loop {
-        let rows = scan.next().await?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        for row in rows.iter().filter(|row| !row.contains_key(FROM_MESSAGES)) {
-            take_over_row(work, row, &chats, &users).await?;
-        }
-        work.page_done(scan.position(), work.checkpoint.counts.chats, total).await?;
-    }
-}
-
-async fn take_over_row(
-    work: &mut Work<'_>,
-    row: &Document,
+/// What becomes of a private chat, and what is worth telling.
+pub(crate) fn chat<'r>(
+    row: &'r Document,
+    id: Id,
     chats: &Chats,
     users: &Ids,
-) -> Result<(), TakeoverError> {
-    let Some(id) = row.get("_id").and_then(id_of) else { return Ok(()) };
+) -> (Change<'r>, Option<(FindingKind, String)>) {
     let (fate, found) = chats.fate(row, id, users);
     let (created_at, unreadable) = created_at(row, id);
     let is_merged = matches!(row.get(MERGED_INTO), Some(Bson::Null | Bson::ObjectId(_)));
@@ -208,30 +177,21 @@ async fn take_over_row(
                     change.set(field, object_id(user.as_bytes()));
                 }
             }
-            change.set("created_at", crate::table::row::date(created_at));
+            change.set("created_at", date(created_at));
             let [low, _] = pair.users();
             let creator = users.user(original_given(row, "user1_id")).unwrap_or(low);
             for (field, value) in ours(conversation, pair, creator, created_at) {
                 change.put(&field, value);
             }
             change.clear(MERGED_INTO);
+            (change, unreadable)
         }
         (_, found) => {
             let older = found.map(|(_, conversation)| conversation);
             change.put(MERGED_INTO, older.map(|older| object_id(older.as_bytes())));
             change.clear("pair");
-            if let Some((kind, text)) = told(fate, row, older) {
-                work.found(kind, (CHATS, row.get("_id")), text).await?;
-            }
+            (change, told(fate, row, older))
         }
-    }
-    if let (Fate::Conversation, Some((kind, text))) = (fate, unreadable) {
-        work.found(kind, (CHATS, row.get("_id")), text).await?;
-    }
-    work.checkpoint.counts.chats += 1;
-    match change.statement() {
-        Some(statement) => work.update(CHATS, &statement).await,
-        None => Ok(()),
     }
 }
 
@@ -287,34 +247,8 @@ pub(crate) fn first_message_statement(id: ConversationId, sender: UserId, at: Ti
     let entry_id = event_id(id, sender, "created");
     let set = doc! {
         "created_by": object_id(sender.as_bytes()),
-        "created_at": crate::table::row::date(at),
+        "created_at": date(at),
         "entry_id": object_id(entry_id.as_bytes()),
     };
     doc! { "q": { "_id": object_id(id.as_bytes()) }, "u": { "$set": set } }
-}
-
-/// The conversations among the rows that were taken over, and which of them were made for messages.
-pub(crate) async fn load_taken_over(
-    link: &Link,
-) -> Result<(HashMap<ConversationId, Pair>, HashSet<ConversationId>), TakeoverError> {
-    let fields = doc! { "user1_id": 1, "user2_id": 1, "pair": 1, FROM_MESSAGES: 1 };
-    let mut scan = Scan::new(link, CHATS, BY_ID, fields);
-    let (mut pairs, mut made) = (HashMap::new(), HashSet::new());
-    loop {
-        let rows = scan.next().await?;
-        if rows.is_empty() {
-            return Ok((pairs, made));
-        }
-        for row in rows.iter().filter(|row| row.contains_key("pair")) {
-            let [id, one, other] =
-                ["_id", "user1_id", "user2_id"].map(|field| row.get(field).and_then(id_of));
-            let (Some(id), Some(one), Some(other)) = (id, one, other) else { continue };
-            let id = ConversationId::from_bytes(id);
-            pairs
-                .extend(Pair::new(UserId::from_bytes(one), UserId::from_bytes(other)).map(|pair| (id, pair)));
-            if row.contains_key(FROM_MESSAGES) {
-                made.insert(id);
-            }
-        }
-    }
 }

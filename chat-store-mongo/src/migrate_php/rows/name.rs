@@ -14,8 +14,8 @@ use chat_core::port::UsernameKeys;
 use chat_core::time::Timestamp;
 use mongodb::bson::Bson;
 
-use crate::migrate_php::report::FindingKind;
-use crate::migrate_php::rows::value::{Id, last_digits, shown};
+use crate::migrate_php::report::{FindingKind, shown};
+use crate::migrate_php::rows::value::{Id, last_digits};
 use crate::table::accounts::displaced_key;
 
 /// Digits of its id that a name gets behind it, at least.

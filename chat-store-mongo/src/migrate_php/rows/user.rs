@@ -4,78 +4,17 @@
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document};
 
-use crate::migrate_php::engine::change::{Change, original, original_given, projection};
-use crate::migrate_php::engine::link::{BY_ID, Scan};
-use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::{FindingKind, TakeoverError};
-use crate::migrate_php::rows::name::{NameHashes, NameRule, Named, Names, usable};
+use crate::migrate_php::engine::change::{Change, original, original_given};
+use crate::migrate_php::report::FindingKind;
+use crate::migrate_php::rows::name::Named;
 use crate::migrate_php::rows::text::fit_display_name;
-use crate::migrate_php::rows::value::{Id, id_of, last_digits, time_of, time_of_id};
+use crate::migrate_php::rows::value::{Id, last_digits, time_of, time_of_id};
 use crate::table::row::date;
-use crate::table::schema::USERS;
 
 /// What a hash that can be verified begins with.
 const HASHES: [&str; 4] = ["$2y$", "$2a$", "$2b$", "$argon2id$"];
 /// The password of an account that nobody can sign in to.
 const NO_PASSWORD: &str = "";
-
-/// Takes over all users, or looks what would become of them.
-pub(crate) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(), TakeoverError> {
-    let total = work.link.roughly(USERS).await?;
-    work.tell(0, total)?;
-    let names = decide_names(work, rule).await?;
-    let fields = projection(&["username", "email", "created_at", "last_login"])
-        .into_iter()
-        .chain(projection(&["username_folded", "username_skeleton", "display_name", "disabled", "password"]))
-        .chain(projection(&["password_hash", "last_seen", "changed"]));
-    let mut scan = Scan::new(&work.link, USERS, BY_ID, fields.collect())
-        .rows(work.page_rows)
-        .after(work.checkpoint.position.clone());
-    loop {
-        let rows = scan.next().await?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        for row in &rows {
-            let Some(id) = row.get("_id").and_then(id_of) else { continue };
-            let (change, notes) = account(row, id, names.of(id, usable(original(row, "username"))));
-            for (kind, text) in notes {
-                work.found(kind, (USERS, row.get("_id")), text).await?;
-            }
-            if let Some(statement) = change.statement() {
-                work.update(USERS, &statement).await?;
-            }
-            work.checkpoint.counts.users += 1;
-        }
-        work.page_done(scan.position(), work.checkpoint.counts.users, total).await?;
-    }
-}
-
-/// Reads all names twice: to find those that are alike, and to decide about them.
-async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, TakeoverError> {
-    let scan = || Scan::new(&work.link, USERS, BY_ID, projection(&["username", "created_at"]));
-    let mut hashes = NameHashes::new(rule);
-    let mut first = scan();
-    loop {
-        let rows = first.next().await?;
-        if rows.is_empty() {
-            break;
-        }
-        rows.iter().for_each(|row| hashes.add(usable(original(row, "username"))));
-    }
-    let mut clashes = hashes.complete();
-    let mut second = scan();
-    loop {
-        let rows = second.next().await?;
-        if rows.is_empty() {
-            return Ok(clashes.decide());
-        }
-        for row in &rows {
-            let Some(id) = row.get("_id").and_then(id_of) else { continue };
-            clashes.add(id, created_at(row, id).0, usable(original(row, "username")));
-        }
-    }
-}
 
 /// When a row was made: as it says, else as its id does. The latter is worth telling.
 pub(crate) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingKind, String)>) {
@@ -90,7 +29,7 @@ pub(crate) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingK
 }
 
 /// What becomes of a user, and what is worth telling.
-fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKind, String)>) {
+pub(crate) fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKind, String)>) {
     let is_ours = ["username_folded", "username_skeleton"].iter().all(|key| row.get_str(key).is_ok());
     let mut change = Change::of(row, is_ours);
     let mut notes = named.notes;
@@ -148,6 +87,7 @@ mod tests {
     use mongodb::bson::{DateTime, doc};
 
     use super::*;
+    use crate::migrate_php::rows::value::id_of;
 
     const ID: &str = "65f0c0ffee00000000abcdef";
 

@@ -1,16 +1,14 @@
 //! Values as the older system wrote them: ids that are texts, times that are numbers.
 
 use chat_core::time::Timestamp;
+use mongodb::bson::Bson;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Bson, Document};
 
 /// Numbers from here on are milliseconds; below they are seconds. As seconds this is the year 5138, as
 /// milliseconds 1973.
 const FIRST_MILLISECONDS: f64 = 1e11;
 /// The end of the year 9999: later times cannot be shown.
 const LATEST_MS: i64 = 253_402_300_799_999;
-/// Characters of a name that a report shows.
-const SHOWN: usize = 60;
 
 /// Twelve bytes of an id.
 pub(crate) type Id = [u8; 12];
@@ -21,15 +19,6 @@ pub(crate) fn id_of(value: &Bson) -> Option<Id> {
         Bson::ObjectId(id) => Some(id.bytes()),
         Bson::String(text) => ObjectId::parse_str(text.trim()).ok().map(|id| id.bytes()),
         _ => None,
-    }
-}
-
-/// The value of a field, unless it says that there is none: null or an empty text.
-pub(crate) fn given<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
-    match row.get(field) {
-        None | Some(Bson::Null | Bson::Undefined) => None,
-        Some(Bson::String(text)) if text.is_empty() => None,
-        value => value,
     }
 }
 
@@ -62,26 +51,6 @@ pub(crate) fn time_of_id(id: Id) -> Timestamp {
 pub(crate) fn last_digits(id: Id, count: usize) -> String {
     let digits = ObjectId::from_bytes(id).to_hex();
     digits[digits.len() - count.min(digits.len())..].to_owned()
-}
-
-/// An id for people; whatever it is.
-pub(crate) fn shown_id(id: Option<&Bson>) -> String {
-    match id {
-        Some(Bson::ObjectId(id)) => id.to_hex(),
-        Some(Bson::String(text)) => shown(text),
-        Some(Bson::Int32(number)) => number.to_string(),
-        Some(Bson::Int64(number)) => number.to_string(),
-        Some(other) => format!("(an id that is a {:?})", other.element_type()),
-        None => "(without an id)".to_owned(),
-    }
-}
-
-/// A name for people: in quotes, on one line, not too long.
-pub(crate) fn shown(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-    }
 }
 
 #[cfg(test)]
@@ -135,11 +104,5 @@ mod tests {
         ] {
             assert_eq!(time_of(&value), None, "{value}");
         }
-    }
-
-    #[test]
-    fn names_are_shown_on_one_line() {
-        assert_eq!(shown("a\nb\u{1b}[31m"), r#""a\nb\u{1b}[31m""#);
-        assert!(shown(&"字".repeat(1_000)).chars().count() < 70);
     }
 }
