@@ -3,10 +3,15 @@
 //!
 //! [`MongoStore`] is both a [`RoomStore`](chat_core::port::RoomStore) and an
 //! [`AccountStore`](chat_core::port::AccountStore).
+//!
+//! # Features
+//!
+//! - `migrate-php`: the migration of a PHP chat's database, in place (`migrate_php`). Off by default.
 
 mod account;
 mod config;
 mod log;
+#[cfg(feature = "migrate-php")]
 pub mod migrate_php;
 mod open;
 mod room_store;

@@ -5,7 +5,7 @@
 //! is the same password, so that going back stays possible.
 //!
 //! Taken-over names may fold or look the same. The oldest account has the keys then; the others have keys that no
-//! name has (see [`displaced_key`]) and are found by their exact name only.
+//! name has (see [`DISPLACED`]) and are found by their exact name only.
 
 use chat_core::domain::{DisplayName, Email};
 use chat_core::error::StoreError;
@@ -16,13 +16,8 @@ use mongodb::bson::{Document, doc};
 use crate::table::row::{Row, date, object_id};
 use crate::table::schema::USERS;
 
-/// What the keys of a displaced name begin with; folding never leaves it in a name.
+/// What stands before the name in the keys of a displaced name; folding never leaves it in a name.
 pub(crate) const DISPLACED: char = '\u{1}';
-
-/// The key of a name that another account has the keys of.
-pub(crate) fn displaced_key(username: &str) -> String {
-    format!("{DISPLACED}{username}")
-}
 
 /// The row of a new account.
 pub(crate) fn new_row(new: &NewAccount) -> Document {

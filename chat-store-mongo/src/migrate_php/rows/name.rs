@@ -16,7 +16,7 @@ use mongodb::bson::Bson;
 
 use crate::migrate_php::report::{FindingKind, shown};
 use crate::migrate_php::rows::value::{Id, last_digits};
-use crate::table::accounts::displaced_key;
+use crate::table::accounts::DISPLACED;
 
 /// Digits of its id that a name gets behind it, at least.
 const DIGITS: usize = 6;
@@ -56,6 +56,11 @@ pub(crate) struct Named {
     pub(crate) skeleton: String,
     /// What is worth telling.
     pub(crate) notes: Vec<(FindingKind, String)>,
+}
+
+/// The key of a name that another account has the keys of.
+fn displaced_key(username: &str) -> String {
+    format!("{DISPLACED}{username}")
 }
 
 /// A name that the older system wrote, if somebody can type it.
