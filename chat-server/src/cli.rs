@@ -14,7 +14,7 @@ use chat_store_mongo::migrate_php::Unplaced;
 
 use crate::config::{Given, SETTINGS, Setting};
 use crate::exit::{self, Code, Failure};
-use crate::migrate::Migration;
+use crate::migrate::MigrateCommand;
 use crate::output;
 
 /// What to do.
@@ -34,8 +34,8 @@ pub(crate) enum Command {
     Import(PathBuf),
     /// Begin a new epoch.
     Epoch,
-    /// Take over the database of an older chat system.
-    Migrate(Migration),
+    /// Migrate the database of a PHP chat.
+    Migrate(MigrateCommand),
     /// Disable or enable the account with this name.
     User {
         /// The name as a person types it.
@@ -113,13 +113,13 @@ fn chosen(matches: &ArgMatches) -> Command {
     }
 }
 
-fn migration(matches: &ArgMatches) -> Migration {
+fn migration(matches: &ArgMatches) -> MigrateCommand {
     let unplaced = if matches.get_flag("discard-unplaced") { Unplaced::Discard } else { Unplaced::Keep };
     match (matches.get_flag("dry-run"), matches.get_flag("finish")) {
-        _ if matches.get_flag("back") => Migration::Back,
-        (true, _) => Migration::DryRun,
-        (false, true) => Migration::Finish(unplaced),
-        (false, false) => Migration::Run,
+        _ if matches.get_flag("back") => MigrateCommand::Back,
+        (true, _) => MigrateCommand::DryRun,
+        (false, true) => MigrateCommand::Finish(unplaced),
+        (false, false) => MigrateCommand::Run,
     }
 }
 
@@ -199,15 +199,18 @@ fn migrate() -> clap::Command {
         Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
     };
     clap::Command::new("migrate")
-        .about("Take over the MongoDB database of an older chat system, in place; stop that one and make a backup first")
+        .about("Migrate the MongoDB database of a PHP chat, in place; stop that one and make a backup first")
         .arg(switch("dry-run", "Only tell what would become of it; write nothing"))
         .arg(
-            switch("finish", "Remove what only going back to the older system needs; also while the server runs")
+            switch("finish", "Remove what only going back to the PHP chat needs; also while the server runs")
                 .conflicts_with("dry-run"),
         )
         .arg(
-            switch("back", "Give the database back to the older system, with all messages; stop the server first")
-                .conflicts_with_all(["dry-run", "finish"]),
+            switch(
+                "back",
+                "Give the database back to the PHP chat, with all messages; stop the server first",
+            )
+            .conflicts_with_all(["dry-run", "finish"]),
         )
         .arg(
             switch("discard-unplaced", "With --finish: remove messages without a place as well, for ever")
@@ -278,11 +281,11 @@ mod tests {
         assert_eq!(parse("import a.jsonl").unwrap().command, Command::Import("a.jsonl".into()));
         assert_eq!(parse("epoch new").unwrap().command, Command::Epoch);
         for (line, migration) in [
-            ("migrate", Migration::Run),
-            ("migrate --dry-run", Migration::DryRun),
-            ("migrate --finish", Migration::Finish(Unplaced::Keep)),
-            ("migrate --back", Migration::Back),
-            ("migrate --finish --discard-unplaced", Migration::Finish(Unplaced::Discard)),
+            ("migrate", MigrateCommand::Run),
+            ("migrate --dry-run", MigrateCommand::DryRun),
+            ("migrate --finish", MigrateCommand::Finish(Unplaced::Keep)),
+            ("migrate --back", MigrateCommand::Back),
+            ("migrate --finish --discard-unplaced", MigrateCommand::Finish(Unplaced::Discard)),
         ] {
             assert_eq!(parse(line).unwrap().command, Command::Migrate(migration), "{line}");
         }

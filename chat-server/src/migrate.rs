@@ -1,4 +1,4 @@
-//! The command that takes over the MongoDB database of an older chat system: what it tells, and where.
+//! The command that migrates the MongoDB database of a PHP chat: what it tells, and where.
 //!
 //! Standard output gets what was found, one line for each row, and a summary; standard error gets the progress.
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 use chat_core::auth::username;
 use chat_store_mongo::MongoConfig;
 use chat_store_mongo::migrate_php::{
-    Finding, Finished, NameRule, Observer, Outcome, Phase, Progress, Report, State, Stop, Takeover,
-    TakeoverError, Unplaced,
+    Finding, Finished, Migration, MigrationError, NameRule, Observer, Outcome, Phase, Progress, Report,
+    State, Stop, Unplaced,
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use secrecy::ExposeSecret;
@@ -27,22 +27,22 @@ const BAR: &str = "{prefix:>14} {wide_bar} {human_pos}/{human_len} {elapsed_prec
 
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Migration {
+pub(crate) enum MigrateCommand {
     /// Look, and write nothing.
     DryRun,
-    /// Take over.
+    /// Migrate.
     Run,
     /// Clear away what only going back needs.
     Finish(Unplaced),
-    /// Give the database back to the older system.
+    /// Give the database back to the PHP chat.
     Back,
 }
 
-/// Takes over the database of the settings, or looks what would become of it.
+/// Migrates the database of the settings, or looks what would become of it.
 ///
 /// # Errors
-/// It cannot be reached or taken over; the message says what to do.
-pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(), Failure> {
+/// It cannot be reached or migrated; the message says what to do.
+pub(crate) async fn migrate(config: &Config, command: MigrateCommand) -> Result<(), Failure> {
     let Some(uri) = &config.mongodb_uri else {
         return Err(Failure::new(
             Code::Usage,
@@ -52,31 +52,31 @@ pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(),
     let name = config.mongodb_database.as_str();
     let rule = NameRule::new(|name| username::registration_keys(name).ok());
     let settings = MongoConfig::new(uri.expose_secret(), name);
-    let takeover = Takeover::connect(&settings, rule).await.map_err(stores::mongodb_failure)?;
-    for warning in takeover.warnings() {
+    let migration = Migration::connect(&settings, rule).await.map_err(stores::mongodb_failure)?;
+    for warning in migration.warnings() {
         tracing::warn!("{warning}");
     }
     let mut teller = Teller::new();
-    let outcome = match migration {
-        Migration::DryRun => takeover.survey(&mut teller).await,
-        Migration::Run => {
+    let outcome = match command {
+        MigrateCommand::DryRun => migration.survey(&mut teller).await,
+        MigrateCommand::Run => {
             teller.say(
-                "stop the older chat system first, and have a backup (mongodump); this may be stopped at any time, and \
+                "stop the PHP chat first, and have a backup (mongodump); this may be stopped at any time, and \
                  run again",
             );
-            takeover.run(&mut teller).await
+            migration.run(&mut teller).await
         }
-        Migration::Finish(unplaced) => {
-            let finished = takeover.finish(unplaced, &mut teller).await;
+        MigrateCommand::Finish(unplaced) => {
+            let finished = migration.finish(unplaced, &mut teller).await;
             let text = finished.map(|finished| finished_text(name, finished));
             return exit::print(&text.map_err(|error| teller.failure(error))?);
         }
-        Migration::Back => {
-            let rows = takeover.back(&mut teller).await.map_err(|error| teller.failure(error))?;
+        MigrateCommand::Back => {
+            let rows = migration.back(&mut teller).await.map_err(|error| teller.failure(error))?;
             teller.end();
             return exit::print(&format!(
-                "{name}: {rows} rows are as the older system wrote them, messages sent since included; indexes named above \
-                 are gone. Start the older system; chat-server migrate takes the database over again\n"
+                "{name}: {rows} rows are as the PHP chat wrote them, messages sent since included; indexes named above \
+                 are gone. Start the PHP chat; chat-server migrate migrates the database again\n"
             ));
         }
     };
@@ -84,11 +84,11 @@ pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(),
     teller.end();
     exit::print(&match outcome {
         Outcome::Nothing(state) => nothing_text(name, state),
-        Outcome::Done(report) => report_text(name, &report, migration),
+        Outcome::Done(report) => report_text(name, &report, command),
         Outcome::Earlier(report) => {
-            report_text(name, &report, migration)
+            report_text(name, &report, command)
                 + &format!(
-                    "\nThis was done before, and told again: there is nothing to take over in {name} any more\n"
+                    "\nThis was done before, and told again: there is nothing to migrate in {name} any more\n"
                 )
         }
     })
@@ -97,9 +97,9 @@ pub(crate) async fn migrate(config: &Config, migration: Migration) -> Result<(),
 /// What is said when there is nothing to do.
 fn nothing_text(name: &str, state: State) -> String {
     match state {
-        State::Empty => format!("{name} is empty: there is nothing to take over\n"),
+        State::Empty => format!("{name} is empty: there is nothing to migrate\n"),
         State::Ours => {
-            format!("{name} is a database of this chat server already: there is nothing to take over\n")
+            format!("{name} is a database of this chat server already: there is nothing to migrate\n")
         }
         State::Unfinished(phase) => format!(
             "the migration of {name} was begun and has come to the phase \"{}\"; run chat-server migrate again to \
@@ -107,12 +107,12 @@ fn nothing_text(name: &str, state: State) -> String {
             phase.name()
         ),
         // Then there is something to do.
-        State::Older => String::new(),
+        State::PhpChat => String::new(),
     }
 }
 
 /// The summary of a survey or a run.
-fn report_text(name: &str, report: &Report, migration: Migration) -> String {
+fn report_text(name: &str, report: &Report, command: MigrateCommand) -> String {
     let counts = &report.counts;
     let mut text = String::from("\n");
     for (count, what) in [
@@ -136,13 +136,13 @@ fn report_text(name: &str, report: &Report, migration: Migration) -> String {
     for (kind, count) in &report.findings {
         let _ = writeln!(text, "{count:>12} {}", kind.name());
     }
-    text.push_str(&match migration {
-        Migration::DryRun => format!(
-            "\nNothing was written. To take {name} over: stop the older chat system, make a backup (mongodump), and run \
+    text.push_str(&match command {
+        MigrateCommand::DryRun => format!(
+            "\nNothing was written. To migrate {name}: stop the PHP chat, make a backup (mongodump), and run \
              chat-server migrate\n"
         ),
-        Migration::Run | Migration::Finish(_) | Migration::Back => format!(
-            "\n{name} is taken over and checked: start chat-server on it. The older system's fields are still there; \
+        MigrateCommand::Run | MigrateCommand::Finish(_) | MigrateCommand::Back => format!(
+            "\n{name} is migrated and checked: start chat-server on it. The PHP chat's fields are still there; \
              chat-server migrate --back gives the database back to it, and chat-server migrate --finish removes them when \
              nobody wants to go back\n"
         ),
@@ -153,7 +153,7 @@ fn report_text(name: &str, report: &Report, migration: Migration) -> String {
 fn finished_text(name: &str, finished: Finished) -> String {
     let Finished { rows, chats, discarded, kept, .. } = finished;
     let mut text = format!(
-        "{name}: the older system's fields are removed from {rows} rows; {chats} rows of private chats that are no \
+        "{name}: the PHP chat's fields are removed from {rows} rows; {chats} rows of private chats that are no \
          conversation and {discarded} messages without a place are removed\n"
     );
     if kept > 0 {
@@ -199,12 +199,12 @@ impl Teller {
     }
 
     /// The work has ended early.
-    fn failure(&self, error: TakeoverError) -> Failure {
+    fn failure(&self, error: MigrationError) -> Failure {
         self.end();
         let code = match error {
-            TakeoverError::Database(error) => return stores::mongodb_failure(error),
-            TakeoverError::Stopped if self.is_unheard => Code::InputOutput,
-            TakeoverError::Stopped | TakeoverError::Superseded => Code::TryAgain,
+            MigrationError::Database(error) => return stores::mongodb_failure(error),
+            MigrationError::Stopped if self.is_unheard => Code::InputOutput,
+            MigrationError::Stopped | MigrationError::Superseded => Code::TryAgain,
             _ => Code::DataError, // what is stored is not as it should be
         };
         Failure::new(code, error.to_string())
@@ -243,9 +243,9 @@ mod tests {
     fn a_summary_says_how_many_and_what_to_do_next() {
         let mut report = Report::default();
         report.counts.users = 7;
-        let text = report_text("chat_system", &report, Migration::DryRun);
+        let text = report_text("chat_system", &report, MigrateCommand::DryRun);
         assert!(text.contains("           7 users\n") && text.contains("Nothing was written"), "{text}");
-        let text = report_text("chat_system", &report, Migration::Run);
+        let text = report_text("chat_system", &report, MigrateCommand::Run);
         assert!(text.contains("migrate --finish"), "{text}");
     }
 

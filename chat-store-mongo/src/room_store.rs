@@ -9,7 +9,6 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
-use crate::MongoStore;
 use crate::log::{creation, messages, projection, read};
 use crate::MongoStore;
 use crate::view::{discovery, lists, membership, moment};

@@ -8,10 +8,10 @@ mod mongodb_accounts {
     mod damage;
     mod faults;
     mod lossy;
+    mod migrated;
     mod pages;
     mod races;
     mod rows;
-    mod taken_over;
 
     use chat_testkit::account_store::{CASES, start};
     use chat_testkit::model::{self, Effort};

@@ -53,8 +53,8 @@
 //!
 //! # Where does a test get a MongoDB?
 //!
-//! The feature `mongod` brings `mongod`: servers that belong to the test; and `php_database`: what an older system
-//! leaves to be taken over.
+//! The feature `mongod` brings `mongod`: servers that belong to the test; and `php_database`: what a PHP chat
+//! leaves to be migrated.
 
 pub mod account_store;
 pub mod auth;

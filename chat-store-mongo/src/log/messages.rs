@@ -24,7 +24,7 @@ const WINDOW: (u64, u64) = (4, 100);
 /// In which direction a log is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
-    Older,
+    PhpChat,
     Newer,
 }
 
@@ -32,7 +32,7 @@ impl Direction {
     /// As a server is told.
     fn sign(self) -> i32 {
         match self {
-            Self::Older => -1,
+            Self::PhpChat => -1,
             Self::Newer => 1,
         }
     }
@@ -54,7 +54,7 @@ impl Stretch {
     fn near(self, direction: Direction, entries: u64) -> Self {
         let more = entries.saturating_sub(1);
         match direction {
-            Direction::Older => {
+            Direction::PhpChat => {
                 let lowest = Seq::new(self.last.get().saturating_sub(more)).unwrap_or_default();
                 Self { first: self.first.max(lowest), ..self }
             }
@@ -68,7 +68,7 @@ impl Stretch {
     /// What is left of it behind `seq`.
     fn behind(self, direction: Direction, seq: Seq) -> Self {
         match direction {
-            Direction::Older => Self { last: seq.previous(), ..self },
+            Direction::PhpChat => Self { last: seq.previous(), ..self },
             Direction::Newer => Self { first: seq.next(), ..self },
         }
     }
@@ -85,10 +85,10 @@ pub(crate) async fn messages(
     let (direction, mut stretch) = match query.anchor {
         MessageAnchor::After(seq) => (Direction::Newer, Stretch { first: all.first.max(seq.next()), ..all }),
         MessageAnchor::Before(seq) => {
-            (Direction::Older, Stretch { last: all.last.min(seq.previous()), ..all })
+            (Direction::PhpChat, Stretch { last: all.last.min(seq.previous()), ..all })
         }
         MessageAnchor::Newest { offset } => match log.without_newest(all, offset).await? {
-            Some(stretch) => (Direction::Older, stretch),
+            Some(stretch) => (Direction::PhpChat, stretch),
             None => return Ok(MessagePage::default()),
         },
     };
@@ -122,7 +122,7 @@ pub(crate) async fn newest_message(
         return Ok(None);
     }
     let stretch = Stretch { first: after.next(), last: head.seq };
-    let found = Log::new(database, conversation).messages_of(stretch, Direction::Older, 1).await?;
+    let found = Log::new(database, conversation).messages_of(stretch, Direction::PhpChat, 1).await?;
     Ok(found.into_iter().next())
 }
 
@@ -173,7 +173,7 @@ impl Log<'_> {
         }
         let count = all.min(u64::from(count));
         let wanted = match direction {
-            Direction::Older => high.messages - count + 1..=high.messages,
+            Direction::PhpChat => high.messages - count + 1..=high.messages,
             Direction::Newer => low.messages + 1..=low.messages + count,
         };
         let seqs = self.search(wanted, low, high).await?;

@@ -1,15 +1,15 @@
-//! Taking over, in place, the database of an older chat system written in PHP: `users`, `chat_rooms`,
+//! Migrating, in place, the database of a chat written in PHP (the *PHP chat*): `users`, `chat_rooms`,
 //! `private_chats` and `messages` as it left them, with everything that it never checked.
 //!
 //! # How
 //!
 //! Phase by phase (see [`Phase`]). Rows keep their ids and fields; what is added beside them is what this store reads,
-//! and a value that has to be replaced is kept in a field with `_before` at its end. So the older system can be started
-//! again on the same database, after [`Takeover::back`] and until [`Takeover::finish`] clears that away.
+//! and a value that has to be replaced is kept in a field with `_before` at its end. So the PHP chat can be started
+//! again on the same database, after [`Migration::back`] and until [`Migration::finish`] clears that away.
 //!
 //! # Invariants
 //!
-//! - *The same again.* What a row becomes follows from what the older system wrote, by functions without memory
+//! - *The same again.* What a row becomes follows from what the PHP chat wrote, by functions without memory
 //!   (`user.rs`, `name.rs`, `room.rs`, `chat.rs`, `message.rs`, `text.rs`), and added rows have ids that follow from what
 //!   they are. Doing a step twice is doing it once, so a crash costs nothing but the pages since the last checkpoint.
 //! - *The survey cannot write.* It runs the same phases without a writer (`work.rs`).
@@ -27,7 +27,7 @@ mod rows;
 use mongodb::bson::doc;
 
 pub use phase::finish::{Finished, Unplaced};
-pub use report::{Counts, Finding, FindingKind, Observer, Phase, Progress, Report, Stop, TakeoverError};
+pub use report::{Counts, Finding, FindingKind, MigrationError, Observer, Phase, Progress, Report, Stop};
 pub use rows::name::NameRule;
 
 use crate::config::MongoConfig;
@@ -38,7 +38,7 @@ use crate::table::schema::VERSION;
 use engine::checkpoint::Checkpoint;
 use engine::link::Link;
 use engine::work::Work;
-use phase::indexes::TAKEN_OVER;
+use phase::indexes::MIGRATED;
 
 /// Rows that are read at once. A row has a few hundred bytes, and a reply of the server has 16 MiB at most.
 const PAGE_ROWS: u32 = 2_000;
@@ -48,11 +48,11 @@ const PAGE_ROWS: u32 = 2_000;
 pub enum State {
     /// It holds nothing, and nothing is in the way of the store.
     Empty,
-    /// It holds the data of the older system.
-    Older,
+    /// It holds the data of the PHP chat.
+    PhpChat,
     /// Taking it over was begun, and has come to this phase.
     Unfinished(Phase),
-    /// It is one of this version. Nothing has to be taken over.
+    /// It is one of this version. Nothing has to be migrated.
     Ours,
 }
 
@@ -63,13 +63,13 @@ pub enum Outcome {
     Nothing(State),
     /// This is what becomes of it, or has become of it.
     Done(Report),
-    /// It was taken over before; this is what has become of it then.
+    /// It was migrated before; this is what has become of it then.
     Earlier(Report),
 }
 
-/// A database that may have to be taken over.
+/// A database that may have to be migrated.
 #[derive(Debug)]
-pub struct Takeover {
+pub struct Migration {
     link: Link,
     rule: NameRule,
     database: String,
@@ -77,7 +77,7 @@ pub struct Takeover {
     warnings: Vec<String>,
 }
 
-impl Takeover {
+impl Migration {
     /// Connects. `rule` answers the keys of names that are allowed today.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl Takeover {
     ///
     /// # Errors
     /// It cannot be read, or belongs to a newer version.
-    pub async fn state(&self) -> Result<State, TakeoverError> {
+    pub async fn state(&self) -> Result<State, MigrationError> {
         match schema_version(self.link.database()).await? {
             Some(VERSION) => return Ok(State::Ours),
             Some(found) => {
@@ -117,15 +117,15 @@ impl Takeover {
         if let Some(checkpoint) = Checkpoint::load(&self.link).await? {
             return Ok(State::Unfinished(checkpoint.phase));
         }
-        for collection in TAKEN_OVER {
+        for collection in MIGRATED {
             let find = doc! { "find": collection, "limit": 1, "singleBatch": true };
             if !self.link.rows(find).await?.is_empty() {
-                return Ok(State::Older);
+                return Ok(State::PhpChat);
             }
         }
         // Without rows, its indexes would still be in the way.
         Ok(if phase::indexes::has_indexes_in_the_way(&self.link).await? {
-            State::Older
+            State::PhpChat
         } else {
             State::Empty
         })
@@ -134,10 +134,10 @@ impl Takeover {
     /// Looks what would become of the database. Writes nothing.
     ///
     /// # Errors
-    /// The database cannot be read or taken over as it is, or `observer` wants it to stop.
-    pub async fn survey(&self, observer: &mut dyn Observer) -> Result<Outcome, TakeoverError> {
+    /// The database cannot be read or migrated as it is, or `observer` wants it to stop.
+    pub async fn survey(&self, observer: &mut dyn Observer) -> Result<Outcome, MigrationError> {
         let state = self.state().await?;
-        if state != State::Older {
+        if state != State::PhpChat {
             return Ok(Outcome::Nothing(state));
         }
         self.refuse_obstacles().await?;
@@ -149,14 +149,14 @@ impl Takeover {
         Ok(Outcome::Done(work.report().await?))
     }
 
-    /// Takes the database over, or goes on with that.
+    /// Migrates the database, or goes on with that.
     ///
     /// # Errors
-    /// The database cannot be taken over as it is, a write fails, or `observer` wants it to stop. What was done stays
+    /// The database cannot be migrated as it is, a write fails, or `observer` wants it to stop. What was done stays
     /// done; another run goes on from there.
-    pub async fn run(&self, observer: &mut dyn Observer) -> Result<Outcome, TakeoverError> {
+    pub async fn run(&self, observer: &mut dyn Observer) -> Result<Outcome, MigrationError> {
         match self.state().await? {
-            State::Older => self.refuse_obstacles().await?,
+            State::PhpChat => self.refuse_obstacles().await?,
             State::Unfinished(_) => {}
             State::Ours => return self.tell_again(observer).await,
             State::Empty => return Ok(Outcome::Nothing(State::Empty)),
@@ -166,7 +166,7 @@ impl Takeover {
             Ok(()) => Ok(Outcome::Done(work.report().await?)),
             Err(error) => {
                 work.abandon().await;
-                if matches!(error, TakeoverError::Disturbed(_) | TakeoverError::Check(_)) {
+                if matches!(error, MigrationError::Disturbed(_) | MigrationError::Check(_)) {
                     work.begin_again().await?;
                 }
                 Err(error)
@@ -175,7 +175,7 @@ impl Takeover {
     }
 
     /// Tells what a run has found that came to its end, as its own telling may have been cut off.
-    async fn tell_again(&self, observer: &mut dyn Observer) -> Result<Outcome, TakeoverError> {
+    async fn tell_again(&self, observer: &mut dyn Observer) -> Result<Outcome, MigrationError> {
         let Some(checkpoint) = Checkpoint::load(&self.link).await? else {
             return Ok(Outcome::Nothing(State::Ours));
         };
@@ -184,44 +184,44 @@ impl Takeover {
         Ok(Outcome::Earlier(work.stored_report().await?))
     }
 
-    /// Clears away what only going back to the older system needs. May be done while a server runs.
+    /// Clears away what only going back to the PHP chat needs. May be done while a server runs.
     ///
     /// # Errors
-    /// The database was not taken over, a write fails, or `observer` wants it to stop; what is left is cleared away by
+    /// The database was not migrated, a write fails, or `observer` wants it to stop; what is left is cleared away by
     /// another call.
     pub async fn finish(
         &self,
         unplaced: Unplaced,
         observer: &mut dyn Observer,
-    ) -> Result<Finished, TakeoverError> {
+    ) -> Result<Finished, MigrationError> {
         match self.state().await? {
             State::Ours => phase::finish::finish(&self.link, unplaced, observer).await,
-            State::Empty | State::Older | State::Unfinished(_) => Err(TakeoverError::NotTakenOver),
+            State::Empty | State::PhpChat | State::Unfinished(_) => Err(MigrationError::NotMigrated),
         }
     }
 
-    /// Gives the database back to the older system, with the messages that were sent since. No server may run. Answers
+    /// Gives the database back to the PHP chat, with the messages that were sent since. No server may run. Answers
     /// how many rows were restored.
     ///
     /// # Errors
-    /// The database was not taken over, or [`finish`](Self::finish) was called; a write fails, or `observer` wants it to
+    /// The database was not migrated, or [`finish`](Self::finish) was called; a write fails, or `observer` wants it to
     /// stop. Then another call goes on.
-    pub async fn back(&self, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+    pub async fn back(&self, observer: &mut dyn Observer) -> Result<u64, MigrationError> {
         match self.state().await? {
-            State::Empty | State::Older => Err(TakeoverError::NotTakenOver),
-            State::Ours if Checkpoint::load(&self.link).await?.is_none() => Err(TakeoverError::NoWayBack),
+            State::Empty | State::PhpChat => Err(MigrationError::NotMigrated),
+            State::Ours if Checkpoint::load(&self.link).await?.is_none() => Err(MigrationError::NoWayBack),
             State::Ours | State::Unfinished(_) => phase::back::back(&self.link, observer).await,
         }
     }
 
-    async fn refuse_obstacles(&self) -> Result<(), TakeoverError> {
+    async fn refuse_obstacles(&self) -> Result<(), MigrationError> {
         match phase::indexes::obstacles(&self.link).await? {
             obstacles if obstacles.is_empty() => Ok(()),
-            obstacles => Err(TakeoverError::Obstacles(obstacles)),
+            obstacles => Err(MigrationError::Obstacles(obstacles)),
         }
     }
 
-    async fn phases(&self, work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    async fn phases(&self, work: &mut Work<'_>) -> Result<(), MigrationError> {
         while work.checkpoint.phase < Phase::Done {
             self.phase(work).await?;
             if work.checkpoint.phase == Phase::Check {
@@ -232,13 +232,13 @@ impl Takeover {
         Ok(())
     }
 
-    async fn phase(&self, work: &mut Work<'_>) -> Result<(), TakeoverError> {
+    async fn phase(&self, work: &mut Work<'_>) -> Result<(), MigrationError> {
         match work.checkpoint.phase {
-            Phase::Indexes => phase::indexes::take_over_indexes(work).await,
-            Phase::Users => phase::users::take_over(work, self.rule.clone()).await,
-            Phase::Rooms => phase::rooms::take_over(work).await,
-            Phase::Chats => phase::chats::take_over(work).await,
-            Phase::Messages => phase::messages::take_over(work).await,
+            Phase::Indexes => phase::indexes::migrate(work).await,
+            Phase::Users => phase::users::migrate(work, self.rule.clone()).await,
+            Phase::Rooms => phase::rooms::migrate(work).await,
+            Phase::Chats => phase::chats::migrate(work).await,
+            Phase::Messages => phase::messages::migrate(work).await,
             Phase::Order => phase::order::order(work).await,
             Phase::Numbers => phase::numbers::number(work).await,
             Phase::Members => phase::members::write(work).await,
@@ -250,7 +250,7 @@ impl Takeover {
 }
 
 /// Builds the indexes. Rows that have come since their phase lack what is unique, and only one of them would fit in.
-async fn build_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+async fn build_indexes(work: &mut Work<'_>) -> Result<(), MigrationError> {
     phase::order::forget_last_numbers(work).await?;
     let mut done = 0;
     for of_collection in INDEXES.chunk_by(|one, other| one.collection == other.collection) {

@@ -1,4 +1,4 @@
-//! What a take-over tells: progress while it goes on, what it found row by row, counts, and why it ended early.
+//! What a migration tells: progress while it goes on, what it found row by row, counts, and why it ended early.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::server::error::OpenError;
 use crate::server::reply::number;
 use crate::table::row::stored_number;
 
-/// Hears of a take-over while it goes on, and can stop it.
+/// Hears of a migration while it goes on, and can stop it.
 pub trait Observer: Send {
     /// Something is done. Called again and again.
     ///
@@ -275,7 +275,7 @@ counts! {
     further_parts,
 }
 
-/// What a take-over makes, or would make, of a database.
+/// What a migration makes, or would make, of a database.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
     /// How many rows there are, and of what.
@@ -284,10 +284,10 @@ pub struct Report {
     pub findings: BTreeMap<FindingKind, u64>,
 }
 
-/// Why a take-over ended early. Each message says what to do and holds no credentials.
+/// Why a migration ended early. Each message says what to do and holds no credentials.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TakeoverError {
+pub enum MigrationError {
     /// The servers do not do what is needed.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -295,10 +295,10 @@ pub enum TakeoverError {
     #[error("the migration was stopped; run it again, it goes on from where it was")]
     Stopped,
     /// The database has something that no rule covers. Nothing was written.
-    #[error("the database cannot be taken over as it is:\n{}", list(.0))]
+    #[error("the database cannot be migrated as it is:\n{}", list(.0))]
     Obstacles(Vec<String>),
     /// Another process does the same.
-    #[error("another run of the migration has taken over from this one; leave it to that one")]
+    #[error("another run of the migration has superseded this one; leave it to that one")]
     Superseded,
     /// A row has a text that is none. MongoDB stores any bytes.
     #[error("{0} has a text that is not UTF-8 and cannot be read; mend it or remove it, and run this again")]
@@ -306,7 +306,7 @@ pub enum TakeoverError {
     /// Rows have come since their phase.
     #[error(
         "{0} was written to while the migration ran: stop everything else that uses the database, above all the \
-         older chat system, and run the migration again"
+         PHP chat, and run the migration again"
     )]
     Disturbed(&'static str),
     /// A row cannot be written.
@@ -325,17 +325,15 @@ pub enum TakeoverError {
          restore the backup and report it"
     )]
     Check(String),
-    /// There is nothing to clear away: the database was not taken over.
-    #[error("the database has not been taken over; run `chat-server migrate` first")]
-    NotTakenOver,
+    /// There is nothing to clear away: the database was not migrated.
+    #[error("the database has not been migrated; run `chat-server migrate` first")]
+    NotMigrated,
     /// What going back needs is not there any more.
-    #[error(
-        "there is no way back: what it needs was removed with --finish, or there never was an older system"
-    )]
+    #[error("there is no way back: what it needs was removed with --finish, or there never was a PHP chat")]
     NoWayBack,
 }
 
-impl From<Stop> for TakeoverError {
+impl From<Stop> for MigrationError {
     fn from(_: Stop) -> Self {
         Self::Stopped
     }

@@ -153,7 +153,7 @@ pub(crate) async fn create_indexes(database: &Database, indexes: &[Index]) -> Re
     Ok(())
 }
 
-/// Writes the rows by which the database is known to be ours. The last step of laying out or taking over.
+/// Writes the rows by which the database is known to be ours. The last step of laying out or migrating.
 pub(crate) async fn seal(database: &Database) -> Result<(), OpenError> {
     // Rows of another node that did the same a moment earlier are as good.
     for (id, value) in [(EPOCH_ROW, Bson::String(new_epoch())), (SCHEMA_ROW, Bson::Int64(VERSION))] {

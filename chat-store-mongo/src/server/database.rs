@@ -388,7 +388,7 @@ impl Database {
     }
 }
 
-/// How long the server may take over a read for which there is so much time left. Never 0, which means for ever.
+/// How long the server may take for a read for which there is so much time left. Never 0, which means for ever.
 fn server_share_ms(left: Duration) -> i32 {
     let (part, whole) = SERVER_SHARE;
     i32::try_from((left * part / whole).as_millis()).unwrap_or(i32::MAX).max(1)

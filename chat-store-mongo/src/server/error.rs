@@ -46,10 +46,10 @@ pub enum OpenError {
         /// The database.
         database: String,
     },
-    /// The database belongs to an older chat system and has not been taken over.
+    /// The database belongs to a PHP chat and has not been migrated.
     #[error(
         "the database {database} holds the data of another chat system ({found}); look at what would become of it \
-         with `chat-server migrate --dry-run`, then take it over with `chat-server migrate`"
+         with `chat-server migrate --dry-run`, then migrate it with `chat-server migrate`"
     )]
     NotMigrated {
         /// The database.

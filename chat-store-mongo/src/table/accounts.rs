@@ -1,10 +1,10 @@
 //! Accounts as rows of `users`.
 //!
-//! An account that was taken over has the older system's hash in `password`, and no `password_hash` until its owner
+//! An account that was migrated has the PHP chat's hash in `password`, and no `password_hash` until its owner
 //! signs in here for the first time. What counts is `password_hash`, else `password`. The older field stays while it
 //! is the same password, so that going back stays possible.
 //!
-//! Taken-over names may fold or look the same. The oldest account has the keys then; the others have keys that no
+//! Migrated names may fold or look the same. The oldest account has the keys then; the others have keys that no
 //! name has (see [`DISPLACED`]) and are found by their exact name only.
 
 use chat_core::domain::{DisplayName, Email};
@@ -44,7 +44,7 @@ pub(crate) fn read_account(fields: &Document) -> Result<Account, StoreError> {
         user_id: UserId::from_bytes(row.id("_id")?),
         username: row.text("username")?.to_owned(),
         display_name: row.required("display_name", |name| DisplayName::new(name.as_str()?).ok())?,
-        // The older system took every text. What is no address stays in the row and locks nobody out.
+        // The PHP chat took every text. What is no address stays in the row and locks nobody out.
         email: row.optional_text("email")?.and_then(|text| Email::new(text).ok()),
         password_hash: read_password(row)?,
         disabled: row.flag("disabled")?,

@@ -1,9 +1,9 @@
 //! Entries as rows of `messages`.
 //!
-//! Messages have the fields that the PHP system had (`sender_id`, `content`, `timestamp`, `type`, and `room_id` or
+//! Messages have the fields that the PHP chat had (`sender_id`, `content`, `timestamp`, `type`, and `room_id` or
 //! `chat_id` with `receiver_id`), so that it could read them; what it did not have is `conversation`, `seq`,
 //! `messages_so_far` and `client_id`. Other entries have `event`, and neither `room_id` nor `chat_id`, so that the
-//! PHP system would not see them.
+//! PHP chat would not see them.
 
 use chat_core::domain::{
     ClientId, Content, Entry, EntryBody, Event, Message, MessageKind, Pair, Role, RoomName, Seq, Topic,

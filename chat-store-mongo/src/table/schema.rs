@@ -1,7 +1,7 @@
 //! Names of collections, and the version of the format. Their indexes are in `open/index.rs`.
 //!
-//! `users`, `chat_rooms`, `private_chats` and `messages` have the names and fields of the PHP system whose databases
-//! can be taken over; what it did not have was added.
+//! `users`, `chat_rooms`, `private_chats` and `messages` have the names and fields of the PHP chat whose databases
+//! can be migrated; what it did not have was added.
 
 /// Accounts.
 pub(crate) const USERS: &str = "users";

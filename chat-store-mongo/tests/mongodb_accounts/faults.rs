@@ -141,7 +141,7 @@ async fn a_change_of_an_account_that_comes_late_does_not_undo_a_newer_one() {
     store.create_account(ann.clone()).await.unwrap();
     beside.run_command(doc! { "profile": 2 }).await.unwrap();
     let name = |name| DisplayName::new(name).unwrap();
-    faulty.give_up(store.set_display_name(ann.user_id, &name("Older"))).await;
+    faulty.give_up(store.set_display_name(ann.user_id, &name("PhpChat"))).await;
     store.set_display_name(ann.user_id, &name("Newer")).await.unwrap();
     faulty.give_up(store.set_disabled(ann.user_id, false)).await;
     assert!(store.set_disabled(ann.user_id, true).await.unwrap());

@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, Document, doc};
 /// The end of the names of fields that hold what was before.
 pub(crate) const BEFORE: &str = "_before";
 
-/// The value that the older system wrote to a field.
+/// The value that the PHP chat wrote to a field.
 pub(crate) fn original<'a>(row: &'a Document, field: &str) -> Option<&'a Bson> {
     match row.get(before(field)) {
         None => row.get(field),
@@ -50,19 +50,19 @@ pub(crate) fn projection(fields: &[&str]) -> Document {
 #[derive(Debug)]
 pub(crate) struct Change<'r> {
     row: &'r Document,
-    /// Whether the row was taken over before: then fields with our names are ours.
+    /// Whether the row was migrated before: then fields with our names are ours.
     is_ours: bool,
     set: Document,
     unset: Document,
 }
 
 impl<'r> Change<'r> {
-    /// Changes a row that was taken over before, or that the older system wrote.
+    /// Changes a row that was migrated before, or that the PHP chat wrote.
     pub(crate) fn of(row: &'r Document, is_ours: bool) -> Self {
         Self { row, is_ours, set: Document::new(), unset: Document::new() }
     }
 
-    /// Sets a field of ours. If the older system has one of this name, it is kept as any other.
+    /// Sets a field of ours. If the PHP chat has one of this name, it is kept as any other.
     pub(crate) fn put(&mut self, field: &str, value: impl Into<Bson>) {
         let value = value.into();
         match self.row.get(field) {
@@ -73,7 +73,7 @@ impl<'r> Change<'r> {
         self.set.insert(field, value);
     }
 
-    /// Sets a field of the older system; another value that it had is kept. That it had none is kept as null.
+    /// Sets a field of the PHP chat; another value that it had is kept. That it had none is kept as null.
     pub(crate) fn set(&mut self, field: &str, value: impl Into<Bson>) {
         let value = value.into();
         let old = self.row.get(field).cloned().unwrap_or(Bson::Null);
@@ -85,7 +85,7 @@ impl<'r> Change<'r> {
         }
     }
 
-    /// Sets a field that some older systems have.
+    /// Sets a field that some PHP chats have.
     pub(crate) fn add(&mut self, field: &str, value: impl Into<Bson>) {
         if self.row.contains_key(field) {
             self.set(field, value);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_older_system_that_has_our_name_is_kept() {
+    fn a_field_of_the_php_chat_that_has_our_name_is_kept() {
         let row = doc! { "_id": 1, "name": "ANN", "seq": "x" };
         let mut change = Change::of(&row, false);
         change.put("seq", 7_i64);

@@ -4,7 +4,7 @@ use chat_core::id::UserId;
 use mongodb::bson::{Document, doc};
 
 use crate::migrate_php::engine::link::Link;
-use crate::migrate_php::report::{Counts, Phase, TakeoverError};
+use crate::migrate_php::report::{Counts, MigrationError, Phase};
 use crate::table::row::object_id;
 use crate::table::schema::{META, MIGRATION_ROW};
 
@@ -32,7 +32,7 @@ impl Checkpoint {
     }
 
     /// Lets the next run begin from the beginning, and ends the present one.
-    pub(crate) async fn begin_anew(link: &Link) -> Result<(), TakeoverError> {
+    pub(crate) async fn begin_anew(link: &Link) -> Result<(), MigrationError> {
         let Self { phase, counts, .. } = Self::beginning();
         let run = *UserId::generate().as_bytes();
         let set = doc! { "run": object_id(&run), "phase": phase.name(), "position": null, "counts": counts.to_document() };
@@ -41,7 +41,7 @@ impl Checkpoint {
     }
 
     /// The stored one.
-    pub(crate) async fn load(link: &Link) -> Result<Option<Self>, TakeoverError> {
+    pub(crate) async fn load(link: &Link) -> Result<Option<Self>, MigrationError> {
         let find = doc! { "find": META, "filter": { "_id": MIGRATION_ROW }, "limit": 1, "singleBatch": true };
         Ok(link.rows(find).await?.first().map(Self::read))
     }

@@ -1,4 +1,4 @@
-//! The commands of a take-over: reading a collection page by page, and writing in large batches.
+//! The commands of a migration: reading a collection page by page, and writing in large batches.
 //!
 //! Every write can be made twice, so all of them are repeated until the servers have acknowledged them durably.
 //! Several are on their way at a time: while servers flush, the next page is read.
@@ -12,7 +12,7 @@ use mongodb::error::ErrorKind;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::migrate_php::report::{TakeoverError, shown_id};
+use crate::migrate_php::report::{MigrationError, shown_id};
 use crate::server::database::Database;
 use crate::server::error::{CallError, OpenError};
 use crate::server::reply::{RowError, WriteReply, concern_error};
@@ -48,12 +48,12 @@ impl Link {
     }
 
     /// Sends a command that may be sent twice, until it is answered.
-    pub(crate) async fn ask(&self, command: Document) -> Result<Document, TakeoverError> {
+    pub(crate) async fn ask(&self, command: Document) -> Result<Document, MigrationError> {
         self.repeat(raw(&command)?).await
     }
 
     /// The rows of a reply.
-    pub(crate) async fn rows(&self, command: Document) -> Result<Vec<Document>, TakeoverError> {
+    pub(crate) async fn rows(&self, command: Document) -> Result<Vec<Document>, MigrationError> {
         let mut reply = self.ask(command).await?;
         let rows = reply.get_document_mut("cursor").ok().and_then(|cursor| cursor.remove("firstBatch"));
         let Some(Bson::Array(rows)) = rows else { return Ok(Vec::new()) };
@@ -64,18 +64,18 @@ impl Link {
     }
 
     /// Roughly how many rows a collection has.
-    pub(crate) async fn roughly(&self, collection: &str) -> Result<u64, TakeoverError> {
+    pub(crate) async fn roughly(&self, collection: &str) -> Result<u64, MigrationError> {
         let reply = self.ask(doc! { "count": collection }).await?;
         Ok(u64::try_from(crate::server::reply::number(&reply, "n")).unwrap_or_default())
     }
 
     /// Makes one write, durably.
-    pub(crate) async fn write(&self, mut command: Document) -> Result<WriteReply, TakeoverError> {
+    pub(crate) async fn write(&self, mut command: Document) -> Result<WriteReply, MigrationError> {
         command.insert("writeConcern", self.database.write_concern(MAJORITY_WAIT));
         Ok(WriteReply::read(&self.ask(command).await?))
     }
 
-    async fn repeat(&self, command: RawDocumentBuf) -> Result<Document, TakeoverError> {
+    async fn repeat(&self, command: RawDocumentBuf) -> Result<Document, MigrationError> {
         let begin = Instant::now();
         let (mut pause, longest) = PAUSES;
         loop {
@@ -87,7 +87,7 @@ impl Link {
                 Err(error) => error,
             };
             if error.driver_error().is_some_and(is_unreadable) {
-                return Err(TakeoverError::Unreadable("a row".to_owned()));
+                return Err(MigrationError::Unreadable("a row".to_owned()));
             }
             if !error.is_passing() || begin.elapsed() + pause >= PATIENCE {
                 return Err(OpenError::from(error).into());
@@ -104,7 +104,7 @@ fn is_unreadable(error: &mongodb::error::Error) -> bool {
     matches!(error.kind.as_ref(), ErrorKind::Bson(_) | ErrorKind::BsonDeserialization(_))
 }
 
-fn raw(document: &Document) -> Result<RawDocumentBuf, TakeoverError> {
+fn raw(document: &Document) -> Result<RawDocumentBuf, MigrationError> {
     let raw = RawDocumentBuf::try_from(document);
     raw.map_err(|error| OpenError::Refused(error.to_string()).into())
 }
@@ -165,7 +165,7 @@ impl Scan {
     }
 
     /// The next rows; none at the end. What is written meanwhile may or may not be seen.
-    pub(crate) async fn next(&mut self) -> Result<Vec<Document>, TakeoverError> {
+    pub(crate) async fn next(&mut self) -> Result<Vec<Document>, MigrationError> {
         let order: Document = self.keys.iter().map(|key| ((*key).to_owned(), Bson::Int32(1))).collect();
         // One more, as a page begins with the row at which the last one ended. A reply holds 16 MiB at most, so a page
         // may be shorter.
@@ -199,18 +199,18 @@ impl Scan {
     }
 
     /// The rows of a page; if they cannot be read, which one it is.
-    async fn page(&self, mut find: Document) -> Result<Vec<Document>, TakeoverError> {
+    async fn page(&self, mut find: Document) -> Result<Vec<Document>, MigrationError> {
         let unreadable = match self.link.rows(find.clone()).await {
-            Err(error @ TakeoverError::Unreadable(_)) => error,
+            Err(error @ MigrationError::Unreadable(_)) => error,
             outcome => return outcome,
         };
         find.insert("projection", doc! { "_id": 1 });
         for row in self.link.rows(find).await? {
             let projection = self.projection.clone();
             let one = doc! { "find": self.collection, "filter": row.clone(), "projection": projection, "singleBatch": true };
-            if let Err(TakeoverError::Unreadable(_)) = self.link.rows(one).await {
+            if let Err(MigrationError::Unreadable(_)) = self.link.rows(one).await {
                 let id = shown_id(row.get("_id"));
-                return Err(TakeoverError::Unreadable(format!("{} {id}", self.collection)));
+                return Err(MigrationError::Unreadable(format!("{} {id}", self.collection)));
             }
         }
         Err(unreadable)
@@ -233,7 +233,7 @@ fn is_same(one: &Document, other: &Document) -> bool {
 pub(crate) struct Writer {
     link: Link,
     batches: Vec<Batch>,
-    under_way: VecDeque<JoinHandle<Result<(), TakeoverError>>>,
+    under_way: VecDeque<JoinHandle<Result<(), MigrationError>>>,
 }
 
 #[derive(Debug)]
@@ -253,7 +253,7 @@ impl Writer {
         &mut self,
         collection: &'static str,
         statement: &Document,
-    ) -> Result<(), TakeoverError> {
+    ) -> Result<(), MigrationError> {
         let statement = raw(statement)?;
         let at = match self.batches.iter().position(|batch| batch.collection == collection) {
             Some(at) => at,
@@ -280,7 +280,7 @@ impl Writer {
     }
 
     /// Sends what has been gathered and waits until everything is durable.
-    pub(crate) async fn settle(&mut self) -> Result<(), TakeoverError> {
+    pub(crate) async fn settle(&mut self) -> Result<(), MigrationError> {
         for batch in std::mem::take(&mut self.batches) {
             self.send(batch).await?;
         }
@@ -300,7 +300,7 @@ impl Writer {
         }
     }
 
-    async fn send(&mut self, batch: Batch) -> Result<(), TakeoverError> {
+    async fn send(&mut self, batch: Batch) -> Result<(), MigrationError> {
         let link = self.link.clone();
         let tasks = self.link.database.tasks().clone();
         self.under_way.push_back(tasks.spawn(async move { write_batch(&link, batch).await }));
@@ -313,11 +313,11 @@ impl Writer {
     }
 }
 
-async fn ended(command: JoinHandle<Result<(), TakeoverError>>) -> Result<(), TakeoverError> {
+async fn ended(command: JoinHandle<Result<(), MigrationError>>) -> Result<(), MigrationError> {
     command.await.unwrap_or_else(|error| Err(OpenError::Unreachable(error.to_string()).into()))
 }
 
-async fn write_batch(link: &Link, batch: Batch) -> Result<(), TakeoverError> {
+async fn write_batch(link: &Link, batch: Batch) -> Result<(), MigrationError> {
     let mut statements = RawArrayBuf::new();
     for statement in &batch.statements {
         statements.push(statement.clone());
@@ -337,7 +337,7 @@ async fn write_batch(link: &Link, batch: Batch) -> Result<(), TakeoverError> {
             let id = statement.and_then(|statement| statement.get_document("q").ok()?.get("_id").ok()?);
             let id = id.and_then(|id: RawBsonRef<'_>| Bson::try_from(id).ok());
             let (collection, id) = (batch.collection, shown_id(id.as_ref()));
-            Err(TakeoverError::Row { collection, id, code: error.code() })
+            Err(MigrationError::Row { collection, id, code: error.code() })
         }
     }
 }

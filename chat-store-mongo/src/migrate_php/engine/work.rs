@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::migrate_php::engine::checkpoint::Checkpoint;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan, Writer};
 use crate::migrate_php::report::{
-    Counts, Finding, FindingKind, Observer, Phase, Progress, Report, TakeoverError, shown_id,
+    Counts, Finding, FindingKind, MigrationError, Observer, Phase, Progress, Report, shown_id,
 };
 use crate::table::row::object_id;
 use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
@@ -38,11 +38,11 @@ struct Hand {
 
 impl Hand {
     /// Whether it is the latest run still. One that stood still for long may find another's work, or a server.
-    async fn ask(&mut self, link: &Link) -> Result<(), TakeoverError> {
+    async fn ask(&mut self, link: &Link) -> Result<(), MigrationError> {
         let filter = doc! { "_id": MIGRATION_ROW, "run": object_id(&self.run) };
         let find = doc! { "find": META, "filter": filter, "limit": 1, "singleBatch": true };
         if link.rows(find).await?.is_empty() {
-            return Err(TakeoverError::Superseded);
+            return Err(MigrationError::Superseded);
         }
         self.asked = Instant::now();
         Ok(())
@@ -72,7 +72,7 @@ impl<'a> Work<'a> {
         link: &Link,
         page_rows: u32,
         observer: &'a mut dyn Observer,
-    ) -> Result<Self, TakeoverError> {
+    ) -> Result<Self, MigrationError> {
         let found = Checkpoint::load(link).await?;
         let mut work = Self::survey(link, page_rows, observer);
         let run = *UserId::generate().as_bytes();
@@ -93,7 +93,7 @@ impl<'a> Work<'a> {
         &mut self,
         collection: &'static str,
         statement: &Document,
-    ) -> Result<(), TakeoverError> {
+    ) -> Result<(), MigrationError> {
         let Some(hand) = &mut self.hand else { return Ok(()) };
         if hand.asked.elapsed() > TRUST {
             hand.ask(&self.link).await?;
@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
     }
 
     /// Sends a command that writes, if this work does, after everything before it is durable.
-    pub(crate) async fn write(&mut self, command: Document) -> Result<(), TakeoverError> {
+    pub(crate) async fn write(&mut self, command: Document) -> Result<(), MigrationError> {
         let Some(hand) = &mut self.hand else { return Ok(()) };
         hand.ask(&self.link).await?;
         hand.writer.settle().await?;
@@ -116,7 +116,7 @@ impl<'a> Work<'a> {
         kind: FindingKind,
         (collection, id): (&'static str, Option<&Bson>),
         text: String,
-    ) -> Result<(), TakeoverError> {
+    ) -> Result<(), MigrationError> {
         let finding = Finding { kind, collection, id: shown_id(id), text };
         if !self.writes() {
             *self.findings.entry(kind).or_default() += 1;
@@ -135,7 +135,7 @@ impl<'a> Work<'a> {
         position: Option<Document>,
         done: u64,
         total: u64,
-    ) -> Result<(), TakeoverError> {
+    ) -> Result<(), MigrationError> {
         self.checkpoint.position = position;
         if let Some(hand) = &mut self.hand {
             hand.pages += 1;
@@ -147,32 +147,32 @@ impl<'a> Work<'a> {
     }
 
     /// Tells the observer how far the phase has come.
-    pub(crate) fn tell(&mut self, done: u64, total: u64) -> Result<(), TakeoverError> {
+    pub(crate) fn tell(&mut self, done: u64, total: u64) -> Result<(), MigrationError> {
         let phase = self.checkpoint.phase;
         Ok(self.observer.progress(Progress { phase, done, total: total.max(done) })?)
     }
 
     /// The end of a phase.
-    pub(crate) async fn phase_done(&mut self) -> Result<(), TakeoverError> {
+    pub(crate) async fn phase_done(&mut self) -> Result<(), MigrationError> {
         self.enter(self.checkpoint.phase.next()).await
     }
 
     /// What was done is not what it should be, or not any more: the next run begins again. Every step finds what it
     /// has done before, and does it again.
-    pub(crate) async fn begin_again(&mut self) -> Result<(), TakeoverError> {
+    pub(crate) async fn begin_again(&mut self) -> Result<(), MigrationError> {
         self.checkpoint.counts = Counts::default();
         self.enter(Phase::Indexes).await
     }
 
     /// Goes on with this phase, from its beginning.
-    async fn enter(&mut self, phase: Phase) -> Result<(), TakeoverError> {
+    async fn enter(&mut self, phase: Phase) -> Result<(), MigrationError> {
         self.checkpoint.phase = phase;
         self.checkpoint.position = None;
         self.save().await
     }
 
     /// Makes everything so far durable, and writes down that it is.
-    async fn save(&mut self) -> Result<(), TakeoverError> {
+    async fn save(&mut self) -> Result<(), MigrationError> {
         let Some(hand) = &mut self.hand else { return Ok(()) };
         hand.pages = 0;
         hand.ask(&self.link).await?;
@@ -187,7 +187,7 @@ impl<'a> Work<'a> {
             } },
         };
         let reply = self.link.write(doc! { "update": META, "updates": [update] }).await?;
-        if reply.matched == 1 { Ok(()) } else { Err(TakeoverError::Superseded) }
+        if reply.matched == 1 { Ok(()) } else { Err(MigrationError::Superseded) }
     }
 
     /// Waits for writes that are on their way, after a failure.
@@ -198,7 +198,7 @@ impl<'a> Work<'a> {
     }
 
     /// What was found and counted. A run tells its findings now.
-    pub(crate) async fn report(self) -> Result<Report, TakeoverError> {
+    pub(crate) async fn report(self) -> Result<Report, MigrationError> {
         if self.writes() {
             return self.stored_report().await;
         }
@@ -206,12 +206,12 @@ impl<'a> Work<'a> {
     }
 
     /// What runs have found and counted, by what they wrote down.
-    pub(crate) async fn stored_report(mut self) -> Result<Report, TakeoverError> {
+    pub(crate) async fn stored_report(mut self) -> Result<Report, MigrationError> {
         self.tell_findings().await?;
         Ok(Report { counts: self.checkpoint.counts, findings: self.findings })
     }
 
-    async fn tell_findings(&mut self) -> Result<(), TakeoverError> {
+    async fn tell_findings(&mut self) -> Result<(), MigrationError> {
         let fields = doc! { "collection": 1, "text": 1 };
         let mut scan = Scan::new(&self.link, FINDINGS, BY_ID, fields).rows(1_000);
         loop {
@@ -229,7 +229,7 @@ impl<'a> Work<'a> {
 }
 
 /// What was found, as it is stored: of the kinds that come first, as many as a page holds.
-pub(crate) async fn read_findings(link: &Link) -> Result<Vec<Finding>, TakeoverError> {
+pub(crate) async fn read_findings(link: &Link) -> Result<Vec<Finding>, MigrationError> {
     let fields = doc! { "collection": 1, "text": 1 };
     let rows = Scan::new(link, FINDINGS, BY_ID, fields).rows(1_000).next().await?;
     Ok(rows.iter().filter_map(read_finding).collect())

@@ -1,7 +1,7 @@
-//! Gives a database back to the older system: what was replaced is restored, what was added is removed, so that it
+//! Gives a database back to the PHP chat: what was replaced is restored, what was added is removed, so that it
 //! can write again. Messages that were sent since stay; members, sessions and logs that only we know go.
 //!
-//! Every step can be repeated. After the first one no server opens the database, and another take-over begins again
+//! Every step can be repeated. After the first one no server opens the database, and another migration begins again
 //! from its beginning, so an interruption needs nothing but another call.
 
 use mongodb::bson::{Bson, Document, doc};
@@ -11,9 +11,9 @@ use crate::migrate_php::engine::checkpoint::Checkpoint;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
 use crate::migrate_php::engine::work::{FINDINGS, read_findings};
 use crate::migrate_php::phase::finish::{remove, replaced_fields};
-use crate::migrate_php::phase::indexes::TAKEN_OVER;
+use crate::migrate_php::phase::indexes::MIGRATED;
 use crate::migrate_php::phase::order::ORDER_NAME;
-use crate::migrate_php::report::{FindingKind, Observer, Phase, Progress, TakeoverError};
+use crate::migrate_php::report::{FindingKind, MigrationError, Observer, Phase, Progress};
 use crate::open::index::INDEXES;
 use crate::table::schema::{
     CHATS, EPOCH_ROW, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW, SESSIONS,
@@ -31,7 +31,7 @@ fn added_fields(collection: &str) -> &'static [&'static str] {
     }
 }
 
-/// Which rows were taken over: those whose fields with our names are ours. A take-over may not have come to its end.
+/// Which rows were migrated: those whose fields with our names are ours. A migration may not have come to its end.
 fn of_ours(collection: &str) -> Document {
     match collection {
         USERS => {
@@ -50,7 +50,7 @@ fn of_ours(collection: &str) -> Document {
 }
 
 /// Gives everything back. Answers how many rows were restored.
-pub(crate) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+pub(crate) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64, MigrationError> {
     Checkpoint::begin_anew(link).await?;
     remove(link, META, doc! { "_id": { "$in": [SCHEMA_ROW, EPOCH_ROW] } }).await?;
     drop_unique_indexes(link).await?;
@@ -59,7 +59,7 @@ pub(crate) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64
     {
         observer.found(finding)?;
     }
-    // Events, and the further parts of texts that are whole again: what the older system never had.
+    // Events, and the further parts of texts that are whole again: what the PHP chat never had.
     let without_content =
         doc! { "conversation": { "$type": "objectId" }, "room_id": null, "chat_id": null, "content": null };
     let mut events = doc! { "event": true };
@@ -81,9 +81,9 @@ pub(crate) async fn back(link: &Link, observer: &mut dyn Observer) -> Result<u64
     Ok(rows)
 }
 
-/// Where the hash of the older system is still there, it is one of the same password, and from now on the older
-/// system may replace it.
-async fn forget_rehashed_passwords(link: &Link) -> Result<(), TakeoverError> {
+/// Where the hash of the PHP chat is still there, it is one of the same password, and from now on that
+/// chat may replace it.
+async fn forget_rehashed_passwords(link: &Link) -> Result<(), MigrationError> {
     let update = doc! {
         "q": { "password": { "$type": "string", "$ne": "" }, "password_hash": { "$exists": true } },
         "u": { "$unset": { "password_hash": "" } },
@@ -93,10 +93,10 @@ async fn forget_rehashed_passwords(link: &Link) -> Result<(), TakeoverError> {
 }
 
 /// A row without our fields would be refused by a unique index that has one already.
-async fn drop_unique_indexes(link: &Link) -> Result<(), TakeoverError> {
+async fn drop_unique_indexes(link: &Link) -> Result<(), MigrationError> {
     let unique = INDEXES.iter().filter(|index| index.is_unique).map(|index| (index.collection, index.name));
     for (collection, name) in unique.chain([(MESSAGES, ORDER_NAME)]) {
-        if TAKEN_OVER.contains(&collection)
+        if MIGRATED.contains(&collection)
             && crate::migrate_php::phase::indexes::is_index_there(link, collection, name).await?
         {
             link.write(doc! { "dropIndexes": collection, "index": name }).await?;
@@ -105,12 +105,12 @@ async fn drop_unique_indexes(link: &Link) -> Result<(), TakeoverError> {
     Ok(())
 }
 
-async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, TakeoverError> {
+async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, MigrationError> {
     let (mut done, mut total, mut restored) = (0, 0, 0);
-    for collection in TAKEN_OVER {
+    for collection in MIGRATED {
         total += link.roughly(collection).await?;
     }
-    for collection in TAKEN_OVER {
+    for collection in MIGRATED {
         let pipeline = restoring(collection);
         let mut scan = Scan::new(link, collection, BY_ID, Document::new());
         loop {
@@ -125,7 +125,7 @@ async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, Takeov
             let reply = link.write(doc! { "update": collection, "updates": [update] }).await?;
             if let Some(error) = reply.row_error {
                 let id = "(several)".to_owned();
-                return Err(TakeoverError::Row { collection, id, code: error.code() });
+                return Err(MigrationError::Row { collection, id, code: error.code() });
             }
             restored += reply.matched;
             done += rows.len() as u64;

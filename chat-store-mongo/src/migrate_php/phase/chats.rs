@@ -9,14 +9,14 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::migrate_php::engine::change::projection;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::chat::{Chats, FROM_MESSAGES, MERGED_INTO, chat};
 use crate::migrate_php::rows::id::Ids;
 use crate::migrate_php::rows::value::id_of;
 use crate::table::schema::{CHATS, USERS};
 
-/// Takes over all private chats, or looks what would become of them.
-pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+/// Migrates all private chats, or looks what would become of them.
+pub(crate) async fn migrate(work: &mut Work<'_>) -> Result<(), MigrationError> {
     let total = work.link.roughly(CHATS).await?;
     work.tell(0, total)?;
     if work.checkpoint.position.is_none() {
@@ -39,18 +39,18 @@ pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> 
             return Ok(());
         }
         for row in rows.iter().filter(|row| !row.contains_key(FROM_MESSAGES)) {
-            take_over_row(work, row, &chats, &users).await?;
+            migrate_row(work, row, &chats, &users).await?;
         }
         work.page_done(scan.position(), work.checkpoint.counts.chats, total).await?;
     }
 }
 
-async fn take_over_row(
+async fn migrate_row(
     work: &mut Work<'_>,
     row: &Document,
     chats: &Chats,
     users: &Ids,
-) -> Result<(), TakeoverError> {
+) -> Result<(), MigrationError> {
     let Some(id) = row.get("_id").and_then(id_of) else { return Ok(()) };
     let (change, note) = chat(row, id, chats, users);
     if let Some((kind, text)) = note {
@@ -63,10 +63,10 @@ async fn take_over_row(
     }
 }
 
-/// The conversations among the rows that were taken over, and which of them were made for messages.
-pub(crate) async fn load_taken_over(
+/// The conversations among the rows that were migrated, and which of them were made for messages.
+pub(crate) async fn load_migrated(
     link: &Link,
-) -> Result<(HashMap<ConversationId, Pair>, HashSet<ConversationId>), TakeoverError> {
+) -> Result<(HashMap<ConversationId, Pair>, HashSet<ConversationId>), MigrationError> {
     let fields = doc! { "user1_id": 1, "user2_id": 1, "pair": 1, FROM_MESSAGES: 1 };
     let mut scan = Scan::new(link, CHATS, BY_ID, fields);
     let (mut pairs, mut made) = (HashMap::new(), HashSet::new());

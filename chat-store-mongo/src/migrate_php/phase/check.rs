@@ -7,7 +7,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::migrate_php::engine::link::{BY_ID, Scan};
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::chat::MERGED_INTO;
 use crate::migrate_php::rows::message::UNPLACED;
 use crate::table::accounts::read_stored_account;
@@ -35,7 +35,7 @@ struct Seen {
 }
 
 /// Checks everything.
-pub(crate) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn check(work: &mut Work<'_>) -> Result<(), MigrationError> {
     let counts = work.checkpoint.counts;
     let mut seen = Seen::default();
     refuse_newcomers(work).await?;
@@ -55,28 +55,28 @@ pub(crate) async fn check(work: &mut Work<'_>) -> Result<(), TakeoverError> {
         unplaced: counts.unplaced,
     };
     if seen.users != expected.users {
-        return Err(TakeoverError::Disturbed(USERS));
+        return Err(MigrationError::Disturbed(USERS));
     }
     if seen != expected || counts.messages != counts.placed + counts.unplaced {
-        return Err(TakeoverError::Check(format!("there should be {expected:?}, and there is {seen:?}")));
+        return Err(MigrationError::Check(format!("there should be {expected:?}, and there is {seen:?}")));
     }
     Ok(())
 }
 
 /// Whether there are users or messages that came after their phase.
-pub(crate) async fn refuse_newcomers(work: &Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn refuse_newcomers(work: &Work<'_>) -> Result<(), MigrationError> {
     for (collection, field) in [(MESSAGES, "conversation"), (USERS, "username_folded")] {
         let filter = doc! { field: { "$exists": false } };
         let find = doc! { "find": collection, "filter": filter, "projection": { "_id": 1 }, "limit": 1, "singleBatch": true };
         if !work.link.rows(find).await?.is_empty() {
-            return Err(TakeoverError::Disturbed(collection));
+            return Err(MigrationError::Disturbed(collection));
         }
     }
     Ok(())
 }
 
 /// Users, conversations and members.
-async fn check_rows(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), TakeoverError> {
+async fn check_rows(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), MigrationError> {
     for collection in [USERS, ROOMS, CHATS, MEMBERS] {
         let hidden = doc! { "participants": 0, "token": 0 };
         let mut scan = Scan::all_fields(&work.link, collection, BY_ID, hidden).rows(work.page_rows);
@@ -101,7 +101,7 @@ async fn check_rows(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), Takeover
 }
 
 /// A row without what its phase gives it has come after that phase.
-fn damaged(collection: &'static str, row: &Document, error: &StoreError) -> TakeoverError {
+fn damaged(collection: &'static str, row: &Document, error: &StoreError) -> MigrationError {
     let given = match collection {
         USERS => "username_folded",
         ROOMS => "entry_id",
@@ -110,9 +110,9 @@ fn damaged(collection: &'static str, row: &Document, error: &StoreError) -> Take
         _ => "_id",
     };
     if row.contains_key(given) {
-        TakeoverError::Check(error.to_string())
+        MigrationError::Check(error.to_string())
     } else {
-        TakeoverError::Disturbed(collection)
+        MigrationError::Disturbed(collection)
     }
 }
 
@@ -151,7 +151,7 @@ fn check_member(row: &Document, seen: &mut Seen) -> Result<(), StoreError> {
 }
 
 /// Every log, and those without a place.
-async fn check_logs(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), TakeoverError> {
+async fn check_logs(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), MigrationError> {
     let total = work.link.roughly(MESSAGES).await?;
     let hidden = doc! { "content_before": 0 };
     let mut scan = Scan::all_fields(&work.link, MESSAGES, LOG, hidden).rows(work.page_rows);
@@ -167,7 +167,7 @@ async fn check_logs(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), Takeover
                 seen.unplaced += 1;
                 continue;
             }
-            let entry = read_entry(row).map_err(|error| TakeoverError::Check(error.to_string()))?;
+            let entry = read_entry(row).map_err(|error| MigrationError::Check(error.to_string()))?;
             check_follows(last.as_ref(), &entry)?;
             match (&entry.body, row.contains_key("split_of")) {
                 (EntryBody::Event(_), _) => seen.events += 1,
@@ -182,7 +182,7 @@ async fn check_logs(work: &mut Work<'_>, seen: &mut Seen) -> Result<(), Takeover
 }
 
 /// An entry has the number after the one before it, and counts the messages up to itself.
-fn check_follows(before: Option<&Entry>, entry: &Entry) -> Result<(), TakeoverError> {
+fn check_follows(before: Option<&Entry>, entry: &Entry) -> Result<(), MigrationError> {
     let head = before
         .filter(|before| before.conversation == entry.conversation)
         .map(Entry::head)
@@ -192,5 +192,5 @@ fn check_follows(before: Option<&Entry>, entry: &Entry) -> Result<(), TakeoverEr
         return Ok(());
     }
     let (seq, conversation, last) = (entry.seq, entry.conversation, head.seq);
-    Err(TakeoverError::Check(format!("in the log of {conversation} the entry {seq} follows {last}")))
+    Err(MigrationError::Check(format!("in the log of {conversation} the entry {seq} follows {last}")))
 }

@@ -1,4 +1,4 @@
-//! Clears away what only going back needs: fields of the older system, values that were replaced, rows of chats that
+//! Clears away what only going back needs: fields of the PHP chat, values that were replaced, rows of chats that
 //! were merged. Messages without a place go only if that is wanted.
 //!
 //! Every step can be repeated, so an interruption needs nothing but another run.
@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::migrate_php::engine::change::before;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
 use crate::migrate_php::engine::work::FINDINGS;
-use crate::migrate_php::report::{Observer, Phase, Progress, TakeoverError};
+use crate::migrate_php::report::{MigrationError, Observer, Phase, Progress};
 use crate::migrate_php::rows::chat::{FROM_MESSAGES, MERGED_INTO};
 use crate::migrate_php::rows::message::UNPLACED;
 use crate::table::schema::{CHATS, MESSAGES, META, MIGRATION_ROW, ROOMS, USERS};
@@ -36,7 +36,7 @@ pub struct Finished {
     pub kept: u64,
 }
 
-/// Fields of the older system that were replaced in some rows.
+/// Fields of the PHP chat that were replaced in some rows.
 pub(crate) fn replaced_fields(collection: &str) -> &'static [&'static str] {
     match collection {
         USERS => &[
@@ -93,7 +93,7 @@ pub(crate) fn replaced_fields(collection: &str) -> &'static [&'static str] {
     }
 }
 
-/// Fields of the older system that nothing reads any more, and those of values that were replaced.
+/// Fields of the PHP chat that nothing reads any more, and those of values that were replaced.
 fn old_fields(collection: &str) -> Vec<String> {
     let plain: &[&str] = match collection {
         USERS => &["password", "token", "status"],
@@ -110,7 +110,7 @@ pub(crate) async fn finish(
     link: &Link,
     unplaced: Unplaced,
     observer: &mut dyn Observer,
-) -> Result<Finished, TakeoverError> {
+) -> Result<Finished, MigrationError> {
     let mut finished = Finished::default();
     // From here on there is no way back.
     remove(link, META, doc! { "_id": MIGRATION_ROW }).await?;
@@ -164,7 +164,7 @@ async fn clear(
     collection: &'static str,
     ids: Vec<Bson>,
     fields: &[String],
-) -> Result<(), TakeoverError> {
+) -> Result<(), MigrationError> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -181,11 +181,13 @@ async fn clear(
     let reply = link.write(doc! { "update": collection, "updates": updates }).await?;
     match reply.row_error {
         None => Ok(()),
-        Some(error) => Err(TakeoverError::Row { collection, id: "(several)".to_owned(), code: error.code() }),
+        Some(error) => {
+            Err(MigrationError::Row { collection, id: "(several)".to_owned(), code: error.code() })
+        }
     }
 }
 
-pub(crate) async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, TakeoverError> {
+pub(crate) async fn remove(link: &Link, collection: &str, query: Document) -> Result<u64, MigrationError> {
     let reply = link.write(doc! { "delete": collection, "deletes": [{ "q": query, "limit": 0 }] }).await?;
     Ok(reply.matched)
 }

@@ -1,25 +1,25 @@
-//! What is in the way of a take-over: indexes of the older system that would remove rows or refuse them, which are
-//! dropped, and what no rule covers, for which the take-over is refused before anything is written.
+//! What is in the way of a migration: indexes of the PHP chat that would remove rows or refuse them, which are
+//! dropped, and what no rule covers, for which the migration is refused before anything is written.
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::migrate_php::engine::link::Link;
 use crate::migrate_php::engine::work::{FINDINGS, Work};
-use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::report::{FindingKind, MigrationError};
 use crate::migrate_php::rows::id::Ids;
 use crate::open::index;
 use crate::table::schema::{
     CHATS, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SESSIONS, USERS,
 };
 
-/// The collections that are taken over.
-pub(crate) const TAKEN_OVER: [&str; 4] = [USERS, ROOMS, CHATS, MESSAGES];
-/// Those that the older system does not have.
+/// The collections that are migrated.
+pub(crate) const MIGRATED: [&str; 4] = [USERS, ROOMS, CHATS, MESSAGES];
+/// Those that the PHP chat does not have.
 const OURS: [&str; 5] = [MEMBERS, SESSIONS, REPLACED_TOKENS, META, FINDINGS];
 
 /// Everything that no rule covers.
-pub(crate) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError> {
+pub(crate) async fn obstacles(link: &Link) -> Result<Vec<String>, MigrationError> {
     let mut found = Vec::new();
     for collection in [USERS, ROOMS, CHATS] {
         let filter = doc! { "_id": { "$not": { "$type": "objectId" } } };
@@ -44,7 +44,7 @@ pub(crate) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError>
     for collection in collections(link).await? {
         let name = collection.get_str("name").unwrap_or_default().to_owned();
         let options = collection.get_document("options").cloned().unwrap_or_default();
-        if !TAKEN_OVER.contains(&name.as_str()) && !OURS.contains(&name.as_str()) {
+        if !MIGRATED.contains(&name.as_str()) && !OURS.contains(&name.as_str()) {
             continue;
         }
         if collection.get_str("type").is_ok_and(|kind| kind != "collection") {
@@ -76,7 +76,7 @@ pub(crate) async fn obstacles(link: &Link) -> Result<Vec<String>, TakeoverError>
 }
 
 /// What is to be said if a room and a chat have the same id: a conversation is known by it.
-async fn shared_ids(link: &Link) -> Result<Option<String>, TakeoverError> {
+async fn shared_ids(link: &Link) -> Result<Option<String>, MigrationError> {
     let rooms = Ids::load(link, ROOMS).await?;
     let both = Ids::load(link, CHATS).await?.shared_with(&rooms);
     Ok(both.first().map(|first| {
@@ -89,16 +89,16 @@ async fn shared_ids(link: &Link) -> Result<Option<String>, TakeoverError> {
     }))
 }
 
-async fn collections(link: &Link) -> Result<Vec<Document>, TakeoverError> {
+async fn collections(link: &Link) -> Result<Vec<Document>, MigrationError> {
     // Databases with more collections have them for other programs.
-    let names: Vec<&str> = TAKEN_OVER.into_iter().chain(OURS).collect();
+    let names: Vec<&str> = MIGRATED.into_iter().chain(OURS).collect();
     let filter = doc! { "name": { "$in": names } };
     link.rows(doc! { "listCollections": 1, "filter": filter, "cursor": { "batchSize": 100 } }).await
 }
 
 /// Drops indexes that are in the way, or tells that it would.
-pub(crate) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), TakeoverError> {
-    work.tell(0, TAKEN_OVER.len() as u64)?;
+pub(crate) async fn migrate(work: &mut Work<'_>) -> Result<(), MigrationError> {
+    work.tell(0, MIGRATED.len() as u64)?;
     // What an earlier attempt has found it finds again, but for indexes that it has dropped.
     let delete = doc! { "q": { "_id.kind": { "$ne": FindingKind::IndexDropped.index() } }, "limit": 0 };
     work.write(doc! { "delete": FINDINGS, "deletes": [delete] }).await?;
@@ -107,7 +107,7 @@ pub(crate) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), Takeove
         .iter()
         .filter_map(|collection| collection.get_str("name").ok().map(str::to_owned))
         .collect();
-    for (done, collection) in TAKEN_OVER.into_iter().enumerate() {
+    for (done, collection) in MIGRATED.into_iter().enumerate() {
         if !existing.iter().any(|name| name == collection) {
             continue;
         }
@@ -132,7 +132,7 @@ pub(crate) async fn take_over_indexes(work: &mut Work<'_>) -> Result<(), Takeove
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             drop_indexes(work, collection, &names).await?;
         }
-        work.tell(done as u64 + 1, TAKEN_OVER.len() as u64)?;
+        work.tell(done as u64 + 1, MIGRATED.len() as u64)?;
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ pub(crate) async fn drop_indexes(
     work: &mut Work<'_>,
     collection: &'static str,
     names: &[&str],
-) -> Result<(), TakeoverError> {
+) -> Result<(), MigrationError> {
     for name in names {
         if is_index_there(&work.link, collection, name).await? {
             work.write(doc! { "dropIndexes": collection, "index": *name }).await?;
@@ -151,22 +151,26 @@ pub(crate) async fn drop_indexes(
     Ok(())
 }
 
-pub(crate) async fn is_index_there(link: &Link, collection: &str, name: &str) -> Result<bool, TakeoverError> {
+pub(crate) async fn is_index_there(
+    link: &Link,
+    collection: &str,
+    name: &str,
+) -> Result<bool, MigrationError> {
     let found = indexes(link, collection).await?;
     Ok(found.iter().any(|index| index.get_str("name").is_ok_and(|found| found == name)))
 }
 
-async fn indexes(link: &Link, collection: &str) -> Result<Vec<Document>, TakeoverError> {
+async fn indexes(link: &Link, collection: &str) -> Result<Vec<Document>, MigrationError> {
     link.rows(doc! { "listIndexes": collection, "cursor": { "batchSize": 1_000 } }).await
 }
 
-/// Whether there is an index in the way on any of the collections that are taken over.
-pub(crate) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, TakeoverError> {
+/// Whether there is an index in the way on any of the collections that are migrated.
+pub(crate) async fn has_indexes_in_the_way(link: &Link) -> Result<bool, MigrationError> {
     for found in collections(link).await? {
         let name = found.get_str("name").unwrap_or_default();
         let kind = found.get_str("type").unwrap_or("collection");
         if kind == "collection"
-            && TAKEN_OVER.contains(&name)
+            && MIGRATED.contains(&name)
             && indexes(link, name).await?.iter().any(|index| index::is_in_the_way(name, index))
         {
             return Ok(true);

@@ -10,7 +10,7 @@ use crate::migrate_php::engine::link::{BY_ID, Scan};
 use crate::migrate_php::engine::work::Work;
 use crate::migrate_php::phase::order::{LAST_SEQ, forget_order};
 use crate::migrate_php::phase::rooms::scan;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::id::{Ids, event_id};
 use crate::migrate_php::rows::room::{Room, room};
 use crate::migrate_php::rows::value::id_of;
@@ -35,7 +35,7 @@ struct Beginning {
 }
 
 /// Writes the first events of all logs, and all members.
-pub(crate) async fn write(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn write(work: &mut Work<'_>) -> Result<(), MigrationError> {
     let total = work.link.roughly(ROOMS).await? + work.link.roughly(CHATS).await?;
     let position = work.checkpoint.position.clone();
     if position.is_none() {
@@ -84,10 +84,10 @@ pub(crate) async fn write(work: &mut Work<'_>) -> Result<(), TakeoverError> {
     }
 }
 
-async fn write_room(work: &mut Work<'_>, row: &Document, users: &Ids) -> Result<(), TakeoverError> {
-    let id = row.get("_id").and_then(id_of).ok_or(TakeoverError::Disturbed(ROOMS))?;
+async fn write_room(work: &mut Work<'_>, row: &Document, users: &Ids) -> Result<(), MigrationError> {
+    let id = row.get("_id").and_then(id_of).ok_or(MigrationError::Disturbed(ROOMS))?;
     if !row.contains_key("entry_id") {
-        return Err(TakeoverError::Disturbed(ROOMS));
+        return Err(MigrationError::Disturbed(ROOMS));
     }
     let (room, _) = room(row, id, users);
     let Room { creator, created_at, is_closed, .. } = room;
@@ -120,10 +120,10 @@ async fn write_room(work: &mut Work<'_>, row: &Document, users: &Ids) -> Result<
     beginning.finish(work, ROOMS).await
 }
 
-async fn write_chat(work: &mut Work<'_>, row: &Document) -> Result<(), TakeoverError> {
-    let chat = ConversationRow::read_chat(row).map_err(|error| TakeoverError::Check(error.to_string()))?;
+async fn write_chat(work: &mut Work<'_>, row: &Document) -> Result<(), MigrationError> {
+    let chat = ConversationRow::read_chat(row).map_err(|error| MigrationError::Check(error.to_string()))?;
     let conversation = chat.conversation;
-    let pair: Pair = conversation.pair().ok_or(TakeoverError::Disturbed(CHATS))?;
+    let pair: Pair = conversation.pair().ok_or(MigrationError::Disturbed(CHATS))?;
     let mut beginning = Beginning {
         conversation: conversation.id,
         place: Place::Chat(pair),
@@ -153,7 +153,7 @@ impl Beginning {
         by: UserId,
         id: EntryId,
         event: Event,
-    ) -> Result<(), TakeoverError> {
+    ) -> Result<(), MigrationError> {
         self.seq = self.seq.next();
         let entry = Entry {
             conversation: self.conversation,
@@ -165,7 +165,7 @@ impl Beginning {
             body: EntryBody::Event(event),
         };
         let row = Document::try_from(entry_row(&entry, self.place));
-        let mut fields = row.map_err(|error| TakeoverError::Check(error.to_string()))?;
+        let mut fields = row.map_err(|error| MigrationError::Check(error.to_string()))?;
         let id = fields.remove("_id");
         work.update(MESSAGES, &doc! { "q": { "_id": id }, "u": { "$set": fields }, "upsert": true }).await
     }
@@ -176,7 +176,7 @@ impl Beginning {
         work: &mut Work<'_>,
         member: Member,
         was_joined: bool,
-    ) -> Result<(), TakeoverError> {
+    ) -> Result<(), MigrationError> {
         let read_seq = if member.is_joined() { self.last_seq } else { member.read_seq };
         let member = Member { read_seq, ..member };
         let is_room = self.place == Place::Room;
@@ -186,7 +186,7 @@ impl Beginning {
     }
 
     /// The conversation is complete.
-    async fn finish(self, work: &mut Work<'_>, collection: &'static str) -> Result<(), TakeoverError> {
+    async fn finish(self, work: &mut Work<'_>, collection: &'static str) -> Result<(), MigrationError> {
         let update = doc! { "$set": { "projected_seq": stored_number(self.seq.get()) } };
         let id = object_id(self.conversation.as_bytes());
         work.update(collection, &doc! { "q": { "_id": id }, "u": update }).await

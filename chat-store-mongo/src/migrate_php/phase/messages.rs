@@ -7,15 +7,15 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::migrate_php::engine::change::{Change, projection};
 use crate::migrate_php::engine::link::{BY_ID, Scan};
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::{FindingKind, TakeoverError};
+use crate::migrate_php::report::{FindingKind, MigrationError};
 use crate::migrate_php::rows::chat::made_statement;
 use crate::migrate_php::rows::id::{chat_id, is_added};
 use crate::migrate_php::rows::message::{Known, Place, UNPLACED, fit, place, time_of_message};
 use crate::table::row::{date, object_id};
 use crate::table::schema::{CHATS, MESSAGES};
 
-/// Takes over all messages, or looks what would become of them.
-pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+/// Migrates all messages, or looks what would become of them.
+pub(crate) async fn migrate(work: &mut Work<'_>) -> Result<(), MigrationError> {
     let total = work.link.roughly(MESSAGES).await?;
     work.tell(0, total)?;
     let mut known = Known::load(work).await?;
@@ -49,7 +49,7 @@ pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> 
             work.write(doc! { "delete": MESSAGES, "deletes": [delete] }).await?;
         }
         for row in &rows {
-            take_over_row(work, row, &mut known).await?;
+            migrate_row(work, row, &mut known).await?;
         }
         work.page_done(scan.position(), work.checkpoint.counts.messages, total).await?;
     }
@@ -59,7 +59,7 @@ pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> 
     Ok(())
 }
 
-async fn take_over_row(work: &mut Work<'_>, row: &Document, known: &mut Known) -> Result<(), TakeoverError> {
+async fn migrate_row(work: &mut Work<'_>, row: &Document, known: &mut Known) -> Result<(), MigrationError> {
     let id = row.get("_id");
     let (placed, mut notes) = place(row, known);
     work.checkpoint.counts.messages += 1;
@@ -108,7 +108,7 @@ async fn chat_for(
     work: &mut Work<'_>,
     known: &mut Known,
     pair: Pair,
-) -> Result<ConversationId, TakeoverError> {
+) -> Result<ConversationId, MigrationError> {
     if let Some(chat) = known.chats.of_pair(pair) {
         return Ok(chat);
     }

@@ -14,10 +14,10 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::migrate_php::engine::change::original;
 use crate::migrate_php::engine::link::Scan;
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::phase::chats::load_taken_over;
+use crate::migrate_php::phase::chats::load_migrated;
 use crate::migrate_php::phase::order::{KEYS, LAST_SEQ, forget_last_numbers};
 use crate::migrate_php::phase::rooms::RoomEvents;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::chat::first_message_statement;
 use crate::migrate_php::rows::id::part_id;
 use crate::migrate_php::rows::message::UNPLACED;
@@ -53,13 +53,13 @@ impl Conversations {
     }
 
     /// A log in which there are only the events that it begins with.
-    fn beginning(&self, conversation: Option<ConversationId>) -> Result<Log, TakeoverError> {
+    fn beginning(&self, conversation: Option<ConversationId>) -> Result<Log, MigrationError> {
         let seq = match conversation {
             None => 0,
             Some(id) => match (self.rooms.of(id), self.chats.get(&id)) {
                 (Some(events), _) => events,
                 (None, Some(_)) => 1,
-                (None, None) => return Err(TakeoverError::Check(format!("there is no conversation {id}"))),
+                (None, None) => return Err(MigrationError::Check(format!("there is no conversation {id}"))),
             },
         };
         Ok(Log { conversation, seq, messages: 0 })
@@ -67,10 +67,10 @@ impl Conversations {
 }
 
 /// Gives all messages their numbers.
-pub(crate) async fn number(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn number(work: &mut Work<'_>) -> Result<(), MigrationError> {
     let counts = work.checkpoint.counts;
     let total = counts.messages + counts.further_parts;
-    let (chats, made) = load_taken_over(&work.link).await?;
+    let (chats, made) = load_migrated(&work.link).await?;
     let conversations = Conversations { rooms: RoomEvents::load(&work.link).await?, chats, made };
     let position = work.checkpoint.position.take();
     if position.is_none() {
@@ -122,11 +122,11 @@ fn read_log(position: &Document) -> Option<Log> {
 }
 
 /// The conversation of a row that has gone through its phase.
-fn conversation_of(row: &Document) -> Result<Option<ConversationId>, TakeoverError> {
+fn conversation_of(row: &Document) -> Result<Option<ConversationId>, MigrationError> {
     match row.get("conversation") {
         Some(Bson::ObjectId(id)) => Ok(Some(ConversationId::from_bytes(id.bytes()))),
         Some(Bson::Null) if row.contains_key(UNPLACED) => Ok(None),
-        _ => Err(TakeoverError::Disturbed(MESSAGES)),
+        _ => Err(MigrationError::Disturbed(MESSAGES)),
     }
 }
 
@@ -136,7 +136,7 @@ async fn begin(
     conversations: &Conversations,
     conversation: Option<ConversationId>,
     row: &Document,
-) -> Result<Log, TakeoverError> {
+) -> Result<Log, MigrationError> {
     if let Some(id) = conversation
         && conversations.made.contains(&id)
     {
@@ -151,7 +151,7 @@ async fn finish(
     work: &mut Work<'_>,
     conversations: &Conversations,
     log: Option<Log>,
-) -> Result<(), TakeoverError> {
+) -> Result<(), MigrationError> {
     let Some(Log { conversation: Some(id), seq, .. }) = log else { return Ok(()) };
     let collection = match conversations.place(id) {
         Some(Place::Chat(_)) => CHATS,
@@ -167,7 +167,7 @@ async fn number_row(
     conversations: &Conversations,
     log: &mut Log,
     row: &Document,
-) -> Result<u64, TakeoverError> {
+) -> Result<u64, MigrationError> {
     log.seq += 1;
     let mut set = doc! { "seq": stored_number(log.seq) };
     if log.conversation.is_some() {
@@ -181,7 +181,7 @@ async fn number_row(
         return Ok(1);
     }
     let parts = fit_content(original(row, "content")).map_or(Vec::new(), |fitted| fitted.parts);
-    let place = conversations.place(conversation).ok_or(TakeoverError::Disturbed(MESSAGES))?;
+    let place = conversations.place(conversation).ok_or(MigrationError::Disturbed(MESSAGES))?;
     for (at, part) in parts.iter().enumerate().skip(1) {
         log.seq += 1;
         log.messages += 1;
@@ -197,8 +197,8 @@ fn part_statement(
     place: Place,
     (conversation, log): (ConversationId, Log),
     (part, text): (usize, &str),
-) -> Result<Document, TakeoverError> {
-    let damaged = |what: &str| TakeoverError::Check(format!("a message with further parts has no {what}"));
+) -> Result<Document, MigrationError> {
+    let damaged = |what: &str| MigrationError::Check(format!("a message with further parts has no {what}"));
     let message = row.get("_id").and_then(id_of).ok_or_else(|| damaged("id"))?;
     let (sender, timestamp) = sender_and_time(row)?;
     let id: EntryId = part_id(conversation, sender, message, part);
@@ -225,13 +225,13 @@ fn part_statement(
     Ok(doc! { "q": { "_id": object_id(id.as_bytes()) }, "u": { "$set": fields }, "upsert": true })
 }
 
-fn sender_and_time(row: &Document) -> Result<(UserId, Timestamp), TakeoverError> {
+fn sender_and_time(row: &Document) -> Result<(UserId, Timestamp), MigrationError> {
     let sender = row.get("sender_id").and_then(Bson::as_object_id);
     let time = row.get("timestamp").and_then(Bson::as_datetime);
     match (sender, time) {
         (Some(sender), Some(time)) => {
             Ok((UserId::from_bytes(sender.bytes()), Timestamp::from_unix_ms(time.timestamp_millis())))
         }
-        _ => Err(TakeoverError::Disturbed(MESSAGES)),
+        _ => Err(MigrationError::Disturbed(MESSAGES)),
     }
 }

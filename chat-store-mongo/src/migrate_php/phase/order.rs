@@ -4,7 +4,7 @@ use mongodb::bson::doc;
 
 use crate::migrate_php::engine::work::Work;
 use crate::migrate_php::phase::indexes::drop_indexes;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::open::create_indexes;
 use crate::open::index::Index;
 use crate::table::schema::{CHATS, MESSAGES, ROOMS};
@@ -25,14 +25,14 @@ pub(crate) const KEYS: &[&str] = &["conversation", "timestamp", "_id"];
 pub(crate) const LAST_SEQ: &str = "migration_last_seq";
 
 /// Makes the index.
-pub(crate) async fn order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn order(work: &mut Work<'_>) -> Result<(), MigrationError> {
     work.tell(0, 1)?;
     create_indexes(work.link.database(), &[ORDER]).await?;
     work.tell(1, 1)
 }
 
 /// Removes what only writing members needs. It needs that until the end, as it may write some of them twice.
-pub(crate) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), MigrationError> {
     for collection in [ROOMS, CHATS] {
         let update = doc! {
             "q": { LAST_SEQ: { "$exists": true } }, "u": { "$unset": { LAST_SEQ: "" } }, "multi": true,
@@ -43,6 +43,6 @@ pub(crate) async fn forget_last_numbers(work: &mut Work<'_>) -> Result<(), Takeo
 }
 
 /// Drops the index that [`order`] has made.
-pub(crate) async fn forget_order(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+pub(crate) async fn forget_order(work: &mut Work<'_>) -> Result<(), MigrationError> {
     drop_indexes(work, MESSAGES, &[ORDER.name]).await
 }

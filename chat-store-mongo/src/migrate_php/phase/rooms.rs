@@ -8,7 +8,7 @@ use crate::migrate_php::engine::change::projection;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
 use crate::migrate_php::engine::work::Work;
 use crate::migrate_php::phase::order::LAST_SEQ;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::id::Ids;
 use crate::migrate_php::rows::room::{change, events, room};
 use crate::migrate_php::rows::value::id_of;
@@ -22,8 +22,8 @@ pub(crate) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
     Scan::new(link, ROOMS, BY_ID, fields.into_iter().chain(ours).collect()).rows(rows).after(after)
 }
 
-/// Takes over all rooms, or looks what would become of them.
-pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> {
+/// Migrates all rooms, or looks what would become of them.
+pub(crate) async fn migrate(work: &mut Work<'_>) -> Result<(), MigrationError> {
     let total = work.link.roughly(ROOMS).await?;
     work.tell(0, total)?;
     let users = Ids::load(&work.link, USERS).await?;
@@ -51,12 +51,12 @@ pub(crate) async fn take_over(work: &mut Work<'_>) -> Result<(), TakeoverError> 
     }
 }
 
-/// With how many events the log of each room begins, by rows that were taken over.
+/// With how many events the log of each room begins, by rows that were migrated.
 #[derive(Debug, Default)]
 pub(crate) struct RoomEvents(Vec<(ConversationId, u32)>);
 
 impl RoomEvents {
-    pub(crate) async fn load(link: &Link) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(link: &Link) -> Result<Self, MigrationError> {
         let mut scan = Scan::new(link, ROOMS, BY_ID, projection(&["member_count"]));
         let mut rooms = Vec::new();
         loop {
@@ -68,7 +68,7 @@ impl RoomEvents {
             for row in &rows {
                 let row = crate::table::row::Row::new(ROOMS, row);
                 let read = || -> Result<_, StoreError> { Ok((row.id("_id")?, row.number("member_count")?)) };
-                let (id, members) = read().map_err(|_| TakeoverError::Disturbed(ROOMS))?;
+                let (id, members) = read().map_err(|_| MigrationError::Disturbed(ROOMS))?;
                 let events = u32::try_from(events(members)).unwrap_or(u32::MAX);
                 rooms.push((ConversationId::from_bytes(id), events));
             }

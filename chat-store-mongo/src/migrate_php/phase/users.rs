@@ -3,14 +3,14 @@
 use crate::migrate_php::engine::change::{original, projection};
 use crate::migrate_php::engine::link::{BY_ID, Scan};
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::name::{NameHashes, NameRule, Names, usable};
 use crate::migrate_php::rows::user::{account, created_at};
 use crate::migrate_php::rows::value::id_of;
 use crate::table::schema::USERS;
 
-/// Takes over all users, or looks what would become of them.
-pub(crate) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(), TakeoverError> {
+/// Migrates all users, or looks what would become of them.
+pub(crate) async fn migrate(work: &mut Work<'_>, rule: NameRule) -> Result<(), MigrationError> {
     let total = work.link.roughly(USERS).await?;
     work.tell(0, total)?;
     let names = decide_names(work, rule).await?;
@@ -42,7 +42,7 @@ pub(crate) async fn take_over(work: &mut Work<'_>, rule: NameRule) -> Result<(),
 }
 
 /// Reads all names twice: to find those that are alike, and to decide about them.
-async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, TakeoverError> {
+async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, MigrationError> {
     let scan = || Scan::new(&work.link, USERS, BY_ID, projection(&["username", "created_at"]));
     let mut hashes = NameHashes::new(rule);
     let mut first = scan();

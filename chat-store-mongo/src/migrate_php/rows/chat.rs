@@ -15,7 +15,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::migrate_php::engine::change::{Change, original_given, projection};
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
-use crate::migrate_php::report::{FindingKind, TakeoverError, shown_id};
+use crate::migrate_php::report::{FindingKind, MigrationError, shown_id};
 use crate::migrate_php::rows::id::{Ids, chat_id, event_id};
 use crate::migrate_php::rows::user::created_at;
 use crate::migrate_php::rows::value::{Id, id_of};
@@ -73,7 +73,7 @@ pub(crate) struct Chats {
 
 impl Chats {
     /// Reads all rows and decides about them.
-    pub(crate) async fn load(link: &Link, users: &Ids) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(link: &Link, users: &Ids) -> Result<Self, MigrationError> {
         let mut fields = projection(&["user1_id", "user2_id", "created_at"]);
         fields.insert(FROM_MESSAGES, 1);
         let mut scan = Scan::new(link, CHATS, BY_ID, fields);
@@ -215,7 +215,7 @@ fn told(fate: Fate, row: &Document, older: Option<ConversationId>) -> Option<(Fi
     })
 }
 
-/// The fields that the older system does not have.
+/// The fields that the PHP chat does not have.
 fn ours(id: ConversationId, pair: Pair, creator: UserId, created_at: Timestamp) -> Document {
     let new = NewConversation {
         id,

@@ -1,4 +1,4 @@
-//! Ids: which rows exist, and the ids of rows that a take-over adds.
+//! Ids: which rows exist, and the ids of rows that a migration adds.
 //!
 //! What is added has ids that follow from what it is, so that adding it again changes nothing, and so that it can
 //! be told from what was there.
@@ -8,7 +8,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document};
 
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
-use crate::migrate_php::report::TakeoverError;
+use crate::migrate_php::report::MigrationError;
 use crate::migrate_php::rows::value::{Id, id_of};
 
 /// Begins the texts that ids are derived from; the `client_id` of a message cannot contain it.
@@ -21,7 +21,7 @@ pub(crate) const NOBODY: UserId = UserId::from_bytes([0; 12]);
 pub(crate) struct Ids(Vec<Id>);
 
 impl Ids {
-    pub(crate) async fn load(link: &Link, collection: &'static str) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(link: &Link, collection: &'static str) -> Result<Self, MigrationError> {
         let mut scan = Scan::new(link, collection, BY_ID, Document::new());
         let mut ids = Vec::new();
         loop {
@@ -54,7 +54,7 @@ impl Ids {
     }
 }
 
-/// The id of an event with this name, made by the take-over.
+/// The id of an event with this name, made by the migration.
 pub(crate) fn event_id(conversation: ConversationId, user: UserId, event: &str) -> EntryId {
     EntryId::derived(conversation, user, &format!("{MARK}{event}"))
 }
@@ -72,7 +72,7 @@ pub(crate) fn chat_id(pair: chat_core::domain::Pair) -> ConversationId {
     ConversationId::from_bytes(*derived.as_bytes())
 }
 
-/// Whether a row of `messages` was added by a take-over.
+/// Whether a row of `messages` was added by a migration.
 pub(crate) fn is_added(row: &Document) -> bool {
     let id = |field: &str| row.get(field).and_then(Bson::as_object_id).map(|id| id.bytes());
     let (Some(own), Some(conversation), Some(sender)) = (id("_id"), id("conversation"), id("sender_id"))

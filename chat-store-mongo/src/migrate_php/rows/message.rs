@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, Document};
 
 use crate::migrate_php::engine::change::{Change, given, original, original_given};
 use crate::migrate_php::engine::work::Work;
-use crate::migrate_php::report::{FindingKind, TakeoverError, shown, shown_id};
+use crate::migrate_php::report::{FindingKind, MigrationError, shown, shown_id};
 use crate::migrate_php::rows::chat::{Chats, Home};
 use crate::migrate_php::rows::id::Ids;
 use crate::migrate_php::rows::text::{Fitted, fit_content};
@@ -28,7 +28,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    pub(crate) async fn load(work: &Work<'_>) -> Result<Self, TakeoverError> {
+    pub(crate) async fn load(work: &Work<'_>) -> Result<Self, MigrationError> {
         let users = Ids::load(&work.link, USERS).await?;
         let rooms = Ids::load(&work.link, ROOMS).await?;
         let chats = Chats::load(&work.link, &users).await?;

@@ -1,6 +1,6 @@
 //! The names of taken-over users: who keeps which name, and by which keys each is found.
 //!
-//! Decided from what the older system wrote, in memory and for all users at once: the oldest of those with one name
+//! Decided from what the PHP chat wrote, in memory and for all users at once: the oldest of those with one name
 //! keeps it. Of every name three hashes are kept while it is decided, 24 bytes for a user; only of names that are
 //! like others is more.
 
@@ -63,7 +63,7 @@ fn displaced_key(username: &str) -> String {
     format!("{DISPLACED}{username}")
 }
 
-/// A name that the older system wrote, if somebody can type it.
+/// A name that the PHP chat wrote, if somebody can type it.
 pub(crate) fn usable(name: Option<&Bson>) -> Option<&str> {
     name.and_then(Bson::as_str).filter(|name| !name.is_empty() && name.len() <= hard::USERNAME_BYTES)
 }

@@ -1,5 +1,5 @@
 //! Rooms become conversations: creators become owners, participants become members. All are public that were not made
-//! private here, before the older system was gone back to.
+//! private here, before the PHP chat was gone back to.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document};
 
 use crate::migrate_php::engine::change::{Change, original, original_given};
-use crate::migrate_php::report::{FindingKind, TakeoverError, shown, shown_id};
+use crate::migrate_php::report::{FindingKind, MigrationError, shown, shown_id};
 use crate::migrate_php::rows::id::{Ids, NOBODY, event_id};
 use crate::migrate_php::rows::text::fit_room_name;
 use crate::migrate_php::rows::user::created_at;
@@ -31,7 +31,7 @@ pub(crate) struct Room {
     pub(crate) others: Vec<UserId>,
     /// Nobody whom we know is in it.
     pub(crate) is_closed: bool,
-    /// Private only if it was made here, before the older system was gone back to.
+    /// Private only if it was made here, before the PHP chat was gone back to.
     pub(crate) visibility: Visibility,
 }
 
@@ -122,8 +122,8 @@ fn participants(row: &Document, users: &Ids, notes: &mut Vec<(FindingKind, Strin
 }
 
 /// What is to be changed in its row.
-pub(crate) fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, TakeoverError> {
-    let text = |error: chat_core::domain::InvalidText| TakeoverError::Check(error.to_string());
+pub(crate) fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, MigrationError> {
+    let text = |error: chat_core::domain::InvalidText| MigrationError::Check(error.to_string());
     let new = NewConversation {
         id: room.id,
         kind: ConversationKind::Room {
@@ -169,21 +169,21 @@ mod tests {
     }
 
     /// The room that becomes of a row, when users 1 to 4 exist; and the row that becomes of it.
-    fn taken_over(fields: Document) -> (Room, Document, Vec<FindingKind>) {
+    fn migrated(fields: Document) -> (Room, Document, Vec<FindingKind>) {
         let users = Ids::new((1..=4).map(|number| [number; 12]).collect());
         let mut row = doc! { "_id": ObjectId::from_bytes(ROOM), "created_at": DateTime::from_millis(1_000) };
         row.extend(fields);
-        let (taken_over, notes) = room(&row, ROOM, &users);
-        let applied = change(&row, &taken_over).unwrap().applied();
+        let (migrated, notes) = room(&row, ROOM, &users);
+        let applied = change(&row, &migrated).unwrap().applied();
         let (again, notes_again) = room(&applied, ROOM, &users);
-        assert_eq!((&again, &notes_again), (&taken_over, &notes), "a second time it is something else");
+        assert_eq!((&again, &notes_again), (&migrated, &notes), "a second time it is something else");
         assert_eq!(change(&applied, &again).unwrap().statement(), None);
-        (taken_over, applied, notes.into_iter().map(|(kind, _)| kind).collect())
+        (migrated, applied, notes.into_iter().map(|(kind, _)| kind).collect())
     }
 
     #[test]
     fn a_creator_becomes_the_owner_and_participants_become_members() {
-        let (room, row, notes) = taken_over(doc! {
+        let (room, row, notes) = migrated(doc! {
             "name": "Garden",
             "creator_id": id(2).to_hex(),
             "participants": [id(3), id(2), id(3).to_hex(), id(1)],
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn participants_may_be_a_document() {
-        let (room, ..) = taken_over(doc! {
+        let (room, ..) = migrated(doc! {
             "name": "Garden", "creator_id": id(1), "participants": { "0": id(1), "2": id(4) },
         });
         assert_eq!(room.others, [user(4)]);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn unknown_participants_are_dropped_and_an_unknown_creator_has_an_heir() {
-        let (room, row, notes) = taken_over(doc! {
+        let (room, row, notes) = migrated(doc! {
             "name": "Garden", "creator_id": id(8), "participants": [id(7), id(3), "nobody", id(2), id(7)],
         });
         assert_eq!((room.creator, &room.others[..]), (user(3), &[user(2)][..]));
@@ -218,21 +218,21 @@ mod tests {
 
     #[test]
     fn a_room_without_a_known_member_is_closed() {
-        let (room, row, notes) = taken_over(doc! { "name": "Garden", "creator_id": id(8) });
+        let (room, row, notes) = migrated(doc! { "name": "Garden", "creator_id": id(8) });
         assert_eq!((room.creator, room.member_count(), room.events()), (user(8), 0, 2));
         assert_eq!(notes, [FindingKind::RoomClosed]);
         assert_eq!(row.get_array("owners").ok(), Some(&Vec::new()));
-        let (room, ..) = taken_over(doc! { "name": "Garden", "participants": "all" });
+        let (room, ..) = migrated(doc! { "name": "Garden", "participants": "all" });
         assert_eq!(room.creator, NOBODY);
     }
 
     #[test]
     fn names_are_made_fit() {
-        let (room, row, notes) = taken_over(doc! { "name": "  ", "creator_id": id(1) });
+        let (room, row, notes) = migrated(doc! { "name": "  ", "creator_id": id(1) });
         assert_eq!(room.name, "room-090909");
         assert_eq!(row.get_str("name_before").ok(), Some("  "));
         assert_eq!(notes, [FindingKind::RoomName]);
-        let (room, row, _) = taken_over(doc! { "creator_id": id(1) });
+        let (room, row, _) = migrated(doc! { "creator_id": id(1) });
         assert_eq!((room.name.as_str(), row.get("name_before")), ("room-090909", Some(&Bson::Null)));
     }
 }

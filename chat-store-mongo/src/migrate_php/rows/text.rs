@@ -1,4 +1,4 @@
-//! Texts of the older system made fit for today's rules: names to show, and contents.
+//! Texts of the PHP chat made fit for today's rules: names to show, and contents.
 
 use chat_core::domain::{Content, DisplayName, RoomName};
 use chat_core::limits::hard;

@@ -1,5 +1,5 @@
 //! Users become accounts: a name with its keys, a name to show, times that can be read. Passwords stay where they
-//! are; tokens of the older system are worth nothing here and are not even read.
+//! are; tokens of the PHP chat are worth nothing here and are not even read.
 
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document};
@@ -65,7 +65,7 @@ pub(crate) fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<
         notes.push((FindingKind::EmailUnusable, "its e-mail address is no text; it is put aside".to_owned()));
     }
     let password = original(row, "password").and_then(Bson::as_str);
-    // Who registered here before the older system was gone back to has only a hash of ours.
+    // Who registered here before the PHP chat was gone back to has only a hash of ours.
     let of_ours = row.get("password_hash").and_then(Bson::as_str);
     let is_known = |hash: &str| HASHES.iter().any(|known| hash.starts_with(known));
     if row.contains_key("password_hash") && !of_ours.is_some_and(is_known) {
@@ -96,15 +96,15 @@ mod tests {
         Named { username: username.to_owned(), folded: key.clone(), skeleton: key, notes: Vec::new() }
     }
 
-    fn taken_over(fields: Document) -> (Document, Vec<FindingKind>) {
+    fn migrated(fields: Document) -> (Document, Vec<FindingKind>) {
         let mut row = doc! { "_id": ObjectId::parse_str(ID).unwrap() };
         row.extend(fields);
         let id = row.get("_id").and_then(id_of).unwrap();
         let (change, notes) = account(&row, id, named("Ann"));
-        let taken_over = change.applied();
-        let (again, notes_again) = account(&taken_over, id, named("Ann"));
+        let migrated = change.applied();
+        let (again, notes_again) = account(&migrated, id, named("Ann"));
         assert_eq!((again.statement(), &notes_again), (None, &notes), "a second time changes something");
-        (taken_over, notes.into_iter().map(|(kind, _)| kind).collect())
+        (migrated, notes.into_iter().map(|(kind, _)| kind).collect())
     }
 
     fn user() -> Document {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_user_keeps_everything_and_gets_what_an_account_needs() {
-        let (row, notes) = taken_over(user());
+        let (row, notes) = migrated(user());
         let mut expected = doc! { "_id": ObjectId::parse_str(ID).unwrap() };
         expected.extend(user());
         expected.insert("display_name", "Ann");
@@ -145,7 +145,7 @@ mod tests {
         fields.insert("last_login", true);
         fields.insert("email", 7);
         fields.insert("password", Bson::Null);
-        let (row, notes) = taken_over(fields);
+        let (row, notes) = migrated(fields);
         use FindingKind::{EmailUnusable, PasswordUnusable, TimeUnreadable};
         assert_eq!(notes, [TimeUnreadable, TimeUnreadable, EmailUnusable, PasswordUnusable]);
         assert_eq!(row.get_datetime("created_at").unwrap().timestamp_millis(), 0x65f0_c0ff * 1_000);
@@ -162,7 +162,7 @@ mod tests {
     fn passwords_of_unknown_kinds_stay_and_are_told() {
         let mut fields = user();
         fields.insert("password", "5f4dcc3b5aa765d61d8327deb882cf99");
-        let (row, notes) = taken_over(fields);
+        let (row, notes) = migrated(fields);
         assert_eq!(notes, [FindingKind::PasswordUnusable]);
         assert_eq!(row.get_str("password").ok(), Some("5f4dcc3b5aa765d61d8327deb882cf99"));
         assert!(!row.contains_key("password_hash"));

@@ -1,4 +1,4 @@
-//! Values as the older system wrote them: ids that are texts, times that are numbers.
+//! Values as the PHP chat wrote them: ids that are texts, times that are numbers.
 
 use chat_core::time::Timestamp;
 use mongodb::bson::Bson;

@@ -1,4 +1,4 @@
-//! Databases of an older system are taken over: each of their flaws by its rule, nothing lost, however often the work
+//! Databases of a PHP chat are migrated: each of their flaws by its rule, nothing lost, however often the work
 //! is broken off.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
@@ -6,7 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod older;
+mod php_chat;
 
 mod mongodb_accounts;
 mod mongodb_back;

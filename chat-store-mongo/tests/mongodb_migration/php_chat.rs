@@ -1,11 +1,12 @@
-//! A small database as the older system left it, and what becomes of it.
+//! A small database as the PHP chat left it, and what becomes of it.
 
 use chat_core::domain::{Entry, EntryBody, Seq};
 use chat_core::id::{ConversationId, UserId};
 use chat_core::limits::hard;
 use chat_core::port::{EntryRange, RoomStore, UsernameKeys};
 use chat_store_mongo::migrate_php::{
-    Finding, FindingKind, NameRule, Observer, Outcome, Phase, Progress, Report, Stop, Takeover, TakeoverError,
+    Finding, FindingKind, Migration, MigrationError, NameRule, Observer, Outcome, Phase, Progress, Report,
+    Stop,
 };
 use chat_store_mongo::{MongoConfig, MongoStore};
 use futures::TryStreamExt as _;
@@ -65,14 +66,14 @@ impl Observer for Listener {
     }
 }
 
-/// A database of the older system.
+/// A database of the PHP chat.
 #[derive(Debug)]
-pub(crate) struct Older {
+pub(crate) struct PhpChat {
     pub(crate) test: TestDatabase,
     pub(crate) database: mongodb::Database,
 }
 
-/// What was taken over.
+/// What was migrated.
 #[derive(Debug)]
 pub(crate) struct TakenOver {
     pub(crate) store: MongoStore,
@@ -80,7 +81,7 @@ pub(crate) struct TakenOver {
     pub(crate) findings: Vec<Finding>,
 }
 
-impl Older {
+impl PhpChat {
     pub(crate) async fn new() -> Self {
         let test = TestDatabase::new().await;
         let database = test.beside().await;
@@ -168,8 +169,8 @@ impl Older {
         id
     }
 
-    pub(crate) async fn takeover(&self) -> Takeover {
-        Takeover::connect(&self.config(), rule()).await.unwrap()
+    pub(crate) async fn migration(&self) -> Migration {
+        Migration::connect(&self.config(), rule()).await.unwrap()
     }
 
     pub(crate) fn config(&self) -> MongoConfig {
@@ -178,17 +179,17 @@ impl Older {
 
     pub(crate) async fn survey(&self) -> (Report, Vec<Finding>) {
         let mut listener = Listener::default();
-        match self.takeover().await.survey(&mut listener).await.unwrap() {
+        match self.migration().await.survey(&mut listener).await.unwrap() {
             Outcome::Done(report) => (report, listener.findings),
             nothing => panic!("{nothing:?}"),
         }
     }
 
-    /// Looks, takes over in small pages, and compares what was told before and after.
-    pub(crate) async fn take_over(&self) -> TakenOver {
+    /// Looks, migrates in small pages, and compares what was told before and after.
+    pub(crate) async fn migrate(&self) -> TakenOver {
         let (expected, mut announced) = self.survey().await;
         let mut listener = Listener::default();
-        let outcome = self.takeover().await.page_rows(3).run(&mut listener).await.unwrap();
+        let outcome = self.migration().await.page_rows(3).run(&mut listener).await.unwrap();
         let Outcome::Done(report) = outcome else { panic!("{outcome:?}") };
         let mut findings = listener.findings;
         assert_eq!(report, expected, "the survey announced something else");
@@ -200,8 +201,8 @@ impl Older {
     }
 
     /// A run that is refused.
-    pub(crate) async fn refused(&self) -> TakeoverError {
-        self.takeover().await.run(&mut Listener::default()).await.unwrap_err()
+    pub(crate) async fn refused(&self) -> MigrationError {
+        self.migration().await.run(&mut Listener::default()).await.unwrap_err()
     }
 
     pub(crate) async fn row(&self, collection: &str, id: ObjectId) -> Document {

@@ -1,10 +1,10 @@
-//! The real binary and the database of an older chat system: refused, looked at, taken over, served, cleared away.
+//! The real binary and the database of a PHP chat: refused, looked at, migrated, served, cleared away.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
-mod mongodb_takeover {
+mod mongodb_migration {
     use std::io::{BufRead as _, BufReader};
     use std::process::{Command, Stdio};
 
@@ -21,27 +21,27 @@ mod mongodb_takeover {
     const OLD_TOKEN: &str = "5f1d7a84db00d2fce00b31a7fc73224f";
     const NEW_PASSWORD: &str = "another battery staple";
 
-    /// A database of the older system, and a room in it that its user0 and user1 talked in.
-    struct Older {
+    /// A database of the PHP chat, and a room in it that its user0 and user1 talked in.
+    struct PhpChat {
         fresh: FreshDatabase,
         database: mongodb::Database,
         room: ObjectId,
     }
 
-    impl Older {
+    impl PhpChat {
         async fn new(messages: u64) -> Self {
             let fresh = shared().await.fresh_database();
             let client = mongodb::Client::with_uri_str(fresh.uri()).await.unwrap();
             let database = client.database(fresh.name());
             PhpDatabase { users: 50, rooms: 6, messages, seed: 2 }.write(&database).await.unwrap();
-            let older = Self { fresh, database, room: ObjectId::new() };
-            let users = older.collection("users");
+            let php = Self { fresh, database, room: ObjectId::new() };
+            let users = php.collection("users");
             users
                 .update_one(doc! { "username": NAME }, doc! { "$set": { "token": OLD_TOKEN } })
                 .await
                 .unwrap();
-            older.talk().await;
-            older
+            php.talk().await;
+            php
         }
 
         async fn talk(&self) {
@@ -101,23 +101,23 @@ mod mongodb_takeover {
     }
 
     #[tokio::test]
-    async fn an_old_user_goes_on_where_the_older_system_ended() {
-        let older = Older::new(300).await;
-        let before = older.user(NAME).await;
+    async fn an_old_user_goes_on_where_the_php_chat_ended() {
+        let php = PhpChat::new(300).await;
+        let before = php.user(NAME).await;
 
-        let ended = older.with().try_start().unwrap_err();
+        let ended = php.with().try_start().unwrap_err();
         assert_eq!(ended.code, Some(65), "{}", ended.log);
         assert!(ended.log.contains("chat-server migrate --dry-run"), "{}", ended.log);
 
-        let hash = older.hash().await;
-        let looked = older.migrate(&["--dry-run"]);
+        let hash = php.hash().await;
+        let looked = php.migrate(&["--dry-run"]);
         assert_eq!(looked.code, Some(0), "{}", looked.log);
         assert!(looked.output.contains("50 users") && looked.output.contains("Nothing was written"));
-        assert_eq!(older.hash().await, hash);
+        assert_eq!(php.hash().await, hash);
 
-        let migrated = older.migrate(&[]);
+        let migrated = php.migrate(&[]);
         assert_eq!(migrated.code, Some(0), "{}", migrated.log);
-        assert!(migrated.log.contains("stop the older chat system") && migrated.log.contains("numbers: "));
+        assert!(migrated.log.contains("stop the PHP chat") && migrated.log.contains("numbers: "));
         let lines = |ended: &Ended| {
             let mut lines: Vec<String> = ended.output.lines().map(str::to_owned).collect();
             let collections = ["users ", "chat_rooms ", "private_chats ", "messages "];
@@ -127,14 +127,14 @@ mod mongodb_takeover {
         };
         assert!(!lines(&looked).is_empty());
         assert_eq!(lines(&migrated), lines(&looked), "the dry run told something else");
-        let again = older.migrate(&[]);
-        assert_eq!((again.code, again.output.contains("nothing to take over")), (Some(0), true));
+        let again = php.migrate(&[]);
+        assert_eq!((again.code, again.output.contains("nothing to migrate")), (Some(0), true));
 
-        let server = older.with().start();
+        let server = php.with().start();
         let mut ann = TestClient::connect(&server.socket_url()).await;
         let grant = ann.ok(login(&password(0))).await;
         let token = grant["token"].as_str().unwrap();
-        let room = older.room.to_hex();
+        let room = php.room.to_hex();
         let history = json!({"action": "get_room_messages", "token": token, "room_id": room});
         assert_eq!(said(&ann.ok(history.clone()).await), ["first", "second", "third"]);
         let send =
@@ -142,21 +142,21 @@ mod mongodb_takeover {
         assert_eq!(ann.ok(send).await["seq"], 6);
         assert_eq!(said(&ann.ok(history).await), ["first", "second", "third", "fourth"]);
 
-        let upgraded = older.user(NAME).await;
+        let upgraded = php.user(NAME).await;
         assert!(upgraded.get_str("password_hash").unwrap().starts_with("$argon2id$"));
-        assert_eq!(upgraded.get("password"), before.get("password"), "the older system cannot go on");
+        assert_eq!(upgraded.get("password"), before.get("password"), "the PHP chat cannot go on");
         let change = json!({
             "action": "change_password", "token": token, "old_password": password(0), "new_password": NEW_PASSWORD,
         });
         ann.ok(change).await;
-        assert!(!older.user(NAME).await.contains_key("password"), "the old password is worth something");
+        assert!(!php.user(NAME).await.contains_key("password"), "the old password is worth something");
     }
 
     #[tokio::test]
-    async fn sec_24_tokens_of_an_older_system_are_worth_nothing_and_never_told() {
-        let older = Older::new(20).await;
-        let (looked, migrated) = (older.migrate(&["--dry-run"]), older.migrate(&[]));
-        let server = older.with().start();
+    async fn sec_24_tokens_of_a_php_chat_are_worth_nothing_and_never_told() {
+        let php = PhpChat::new(20).await;
+        let (looked, migrated) = (php.migrate(&["--dry-run"]), php.migrate(&[]));
+        let server = php.with().start();
         let mut ann = TestClient::connect(&server.socket_url()).await;
         assert_eq!(
             ann.refused(json!({"action": "authenticate", "token": OLD_TOKEN})).await,
@@ -164,7 +164,7 @@ mod mongodb_takeover {
         );
         assert_eq!(ann.refused(json!({"action": "list_rooms", "token": OLD_TOKEN})).await, "unauthenticated");
         let log = server.into_stopped_log();
-        let hash = older.user(NAME).await.get_str("password").unwrap().to_owned();
+        let hash = php.user(NAME).await.get_str("password").unwrap().to_owned();
         for told in [looked.output, looked.log, migrated.output, migrated.log, log] {
             for secret in [OLD_TOKEN, hash.as_str(), "user0@example.org"] {
                 assert!(!told.contains(secret), "{secret} in {told}");
@@ -174,11 +174,11 @@ mod mongodb_takeover {
 
     #[tokio::test]
     async fn a_migration_that_is_killed_goes_on() {
-        let older = Older::new(20_000).await;
+        let php = PhpChat::new(20_000).await;
         let mut killed = Command::new(env!("CARGO_BIN_EXE_chat-server"))
             .arg("migrate")
-            .env("CHAT_MONGODB_URI", older.fresh.uri())
-            .env("CHAT_MONGODB_DATABASE", older.fresh.name())
+            .env("CHAT_MONGODB_URI", php.fresh.uri())
+            .env("CHAT_MONGODB_DATABASE", php.fresh.name())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -188,27 +188,27 @@ mod mongodb_takeover {
         killed.kill().unwrap();
         killed.wait().unwrap();
 
-        let refused = older.with().try_start().unwrap_err();
+        let refused = php.with().try_start().unwrap_err();
         assert_eq!(refused.code, Some(65), "{}", refused.log);
         assert!(refused.log.contains("run `chat-server migrate` again"), "{}", refused.log);
-        let looked = older.migrate(&["--dry-run"]);
+        let looked = php.migrate(&["--dry-run"]);
         assert!(looked.output.contains("was begun"), "{}", looked.output);
-        let resumed = older.migrate(&[]);
+        let resumed = php.migrate(&[]);
         assert_eq!(resumed.code, Some(0), "{}", resumed.log);
         assert!(!resumed.log.contains("users: "), "it began again: {}", resumed.log);
-        older.with().start();
+        php.with().start();
     }
 
     #[tokio::test]
     async fn what_only_going_back_needs_is_cleared_away_while_the_server_runs() {
-        let older = Older::new(20).await;
-        let early = older.migrate(&["--finish"]);
+        let php = PhpChat::new(20).await;
+        let early = php.migrate(&["--finish"]);
         assert_eq!(early.code, Some(65), "{}", early.log);
-        older.migrate(&[]);
-        let server = older.with().start();
-        let finished = older.migrate(&["--finish"]);
+        php.migrate(&[]);
+        let server = php.with().start();
+        let finished = php.migrate(&["--finish"]);
         assert_eq!(finished.code, Some(0), "{}", finished.log);
-        let user = older.user(NAME).await;
+        let user = php.user(NAME).await;
         for field in ["password", "token", "status"] {
             assert!(!user.contains_key(field), "{user}");
         }

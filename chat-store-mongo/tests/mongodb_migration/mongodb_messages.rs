@@ -7,19 +7,19 @@ use chat_store_mongo::migrate_php::FindingKind;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::older::{Older, TakenOver, field, user};
+use crate::php_chat::{PhpChat, TakenOver, field, user};
 
 /// A room of two.
-async fn garden() -> (Older, ObjectId, [ObjectId; 2]) {
-    let older = Older::new().await;
-    let members = older.users().await;
-    let room = older.room(10, &members).await;
-    (older, room, members)
+async fn garden() -> (PhpChat, ObjectId, [ObjectId; 2]) {
+    let php = PhpChat::new().await;
+    let members = php.users().await;
+    let room = php.room(10, &members).await;
+    (php, room, members)
 }
 
 /// Messages without a place, with the reason that each row says.
-async fn unplaced(older: &Older) -> Vec<(Bson, Bson)> {
-    let rows = older.rows("messages").await.into_iter();
+async fn unplaced(php: &PhpChat) -> Vec<(Bson, Bson)> {
+    let rows = php.rows("messages").await.into_iter();
     let rows = rows.filter(|row| row.get("conversation") == Some(&Bson::Null));
     rows.map(|row| (field(&row, "_id").clone(), field(&row, "unplaced").clone())).collect()
 }
@@ -37,61 +37,62 @@ impl TakenOver {
 
 #[tokio::test]
 async fn messages_are_ordered_by_time_and_then_by_id() {
-    let (older, room, [ann, ben]) = garden().await;
+    let (php, room, [ann, ben]) = garden().await;
     let times =
-        [(30, Older::at(5).into()), (31, Bson::Int64(1_600_000_003)), (32, Bson::Int64(1_600_000_004_500))];
-    let more = [(33, Older::at(3).into()), (34, Bson::Double(1_600_000_002.5)), (29, Older::at(5).into())];
+        [(30, PhpChat::at(5).into()), (31, Bson::Int64(1_600_000_003)), (32, Bson::Int64(1_600_000_004_500))];
+    let more =
+        [(33, PhpChat::at(3).into()), (34, Bson::Double(1_600_000_002.5)), (29, PhpChat::at(5).into())];
     for (number, time) in times.into_iter().chain(more) {
         let sender = if number % 2 == 0 { Bson::ObjectId(ann) } else { Bson::String(ben.to_hex()) };
-        older.message(number, doc! { "room_id": room, "sender_id": sender, "timestamp": time }).await;
+        php.message(number, doc! { "room_id": room, "sender_id": sender, "timestamp": time }).await;
     }
-    let taken_over = older.take_over().await;
+    let migrated = php.migrate().await;
     let expected = [34, 31, 33, 32, 29, 30].map(|number| format!("message {number}"));
-    assert_eq!(taken_over.said(room).await, expected);
-    assert!(taken_over.findings.is_empty());
-    let log = taken_over.log(room).await;
+    assert_eq!(migrated.said(room).await, expected);
+    assert!(migrated.findings.is_empty());
+    let log = migrated.log(room).await;
     assert_eq!(log.last().unwrap().messages_so_far, 6);
     assert_eq!(log[3].by, user(ben));
-    let row = older.row("messages", Older::id(31)).await;
+    let row = php.row("messages", PhpChat::id(31)).await;
     assert_eq!(field(&row, "timestamp_before"), &Bson::Int64(1_600_000_003));
     assert_eq!(field(&row, "sender_id_before"), &Bson::String(ben.to_hex()));
 }
 
 #[tokio::test]
 async fn times_that_cannot_be_read_are_those_of_the_id() {
-    let (older, room, [ann, _]) = garden().await;
+    let (php, room, [ann, _]) = garden().await;
     for (number, time) in
         [(20, Bson::String("soon".into())), (21, Bson::Null), (22, Bson::Array(vec![1.into()]))]
     {
-        older.message(number, doc! { "room_id": room, "sender_id": ann, "timestamp": time }).await;
+        php.message(number, doc! { "room_id": room, "sender_id": ann, "timestamp": time }).await;
     }
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.kinds(), [FindingKind::TimeUnreadable; 3]);
-    for (entry, number) in taken_over.log(room).await[2..].iter().zip(20..) {
-        assert_eq!(entry.timestamp.unix_ms(), Older::id(number).timestamp().timestamp_millis());
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.kinds(), [FindingKind::TimeUnreadable; 3]);
+    for (entry, number) in migrated.log(room).await[2..].iter().zip(20..) {
+        assert_eq!(entry.timestamp.unix_ms(), PhpChat::id(number).timestamp().timestamp_millis());
     }
 }
 
 #[tokio::test]
 async fn long_texts_become_several_entries_that_are_the_whole_text() {
-    let (older, room, [ann, _]) = garden().await;
-    let chat = older.chat(11, ann, Older::id(2)).await;
+    let (php, room, [ann, _]) = garden().await;
+    let chat = php.chat(11, ann, PhpChat::id(2)).await;
     let long = "很长的消息。".repeat(1_000);
     for (number, place) in [(20, doc! { "room_id": room }), (22, doc! { "chat_id": chat })] {
         let mut fields = doc! { "sender_id": ann, "content": &long, "type": "file" };
         fields.extend(place.clone());
-        older.message(number, fields).await;
+        php.message(number, fields).await;
         let mut fields = doc! { "sender_id": ann };
         fields.extend(place);
-        older.message(number + 1, fields).await;
+        php.message(number + 1, fields).await;
     }
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.kinds(), [FindingKind::ContentSplit; 2]);
-    assert_eq!(taken_over.report.counts.further_parts, 4);
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.kinds(), [FindingKind::ContentSplit; 2]);
+    assert_eq!(migrated.report.counts.further_parts, 4);
     for (place, next) in [(room, "message 21"), (chat, "message 23")] {
-        let said = taken_over.said(place).await;
+        let said = migrated.said(place).await;
         assert_eq!((said[..3].concat(), said[3].as_str()), (long.clone(), next));
-        let log = taken_over.log(place).await;
+        let log = migrated.log(place).await;
         let parts = &log[log.len() - 4..log.len() - 1];
         let is_alike = |entry: &chat_core::domain::Entry| {
             let EntryBody::Message(message) = &entry.body else { return false };
@@ -100,12 +101,12 @@ async fn long_texts_become_several_entries_that_are_the_whole_text() {
         assert!(parts.iter().all(is_alike));
     }
     assert_eq!(
-        field(&older.row("messages", Older::id(20)).await, "content_before").as_str(),
+        field(&php.row("messages", PhpChat::id(20)).await, "content_before").as_str(),
         Some(long.as_str())
     );
-    // The older system sees all parts as well.
-    let rows = older.rows("messages").await;
-    let with_place = |row: &&Document| row.get("split_of") == Some(&Older::id(22).into());
+    // The PHP chat sees all parts as well.
+    let rows = php.rows("messages").await;
+    let with_place = |row: &&Document| row.get("split_of") == Some(&PhpChat::id(22).into());
     let parts: Vec<&Document> = rows.iter().filter(with_place).collect();
     assert_eq!(parts.len(), 2);
     assert!(parts.iter().all(|row| field(row, "chat_id") == &chat.into() && row.contains_key("receiver_id")));
@@ -113,7 +114,7 @@ async fn long_texts_become_several_entries_that_are_the_whole_text() {
 
 #[tokio::test]
 async fn what_could_not_be_delivered_is_changed_visibly_and_kept() {
-    let (older, room, [ann, _]) = garden().await;
+    let (php, room, [ann, _]) = garden().await;
     let contents = [
         (20, Bson::String("bell\u{7}\0".into())),
         (21, Bson::String(String::new())),
@@ -122,25 +123,22 @@ async fn what_could_not_be_delivered_is_changed_visibly_and_kept() {
         (24, doc! { "url": "a.png" }.into()),
     ];
     for (number, content) in contents.clone() {
-        older.message(number, doc! { "room_id": room, "sender_id": ann, "content": content }).await;
+        php.message(number, doc! { "room_id": room, "sender_id": ann, "content": content }).await;
     }
-    let taken_over = older.take_over().await;
+    let migrated = php.migrate().await;
     let expected =
         ["bell\u{FFFD}\u{FFFD}", "(empty message)", "(empty message)", "42", r#"{"url": "a.png"}"#];
-    assert_eq!(taken_over.said(room).await, expected);
+    assert_eq!(migrated.said(room).await, expected);
     use FindingKind::{ContentControls, ContentEmpty, ContentNoText};
-    assert_eq!(
-        taken_over.kinds(),
-        [ContentControls, ContentEmpty, ContentEmpty, ContentNoText, ContentNoText]
-    );
+    assert_eq!(migrated.kinds(), [ContentControls, ContentEmpty, ContentEmpty, ContentNoText, ContentNoText]);
     for (number, content) in contents {
-        assert_eq!(field(&older.row("messages", Older::id(number)).await, "content_before"), &content);
+        assert_eq!(field(&php.row("messages", PhpChat::id(number)).await, "content_before"), &content);
     }
 }
 
 #[tokio::test]
 async fn types_become_those_that_exist() {
-    let (older, room, [ann, _]) = garden().await;
+    let (php, room, [ann, _]) = garden().await;
     let kinds = [
         (20, "text".into()),
         (21, "image".into()),
@@ -149,10 +147,10 @@ async fn types_become_those_that_exist() {
         (24, Bson::Null),
     ];
     for (number, kind) in kinds {
-        older.message(number, doc! { "room_id": room, "sender_id": ann, "type": kind }).await;
+        php.message(number, doc! { "room_id": room, "sender_id": ann, "type": kind }).await;
     }
-    let taken_over = older.take_over().await;
-    let kinds: Vec<MessageKind> = taken_over.log(room).await[2..]
+    let migrated = php.migrate().await;
+    let kinds: Vec<MessageKind> = migrated.log(room).await[2..]
         .iter()
         .map(|entry| match &entry.body {
             EntryBody::Message(message) => message.kind,
@@ -161,54 +159,54 @@ async fn types_become_those_that_exist() {
         .collect();
     use MessageKind::{File, Image, Text};
     assert_eq!(kinds, [Text, Image, File, Text, Text]);
-    assert_eq!(taken_over.kinds(), [FindingKind::MessageType]);
-    assert_eq!(field(&older.row("messages", Older::id(23)).await, "type_before").as_str(), Some("sticker"));
+    assert_eq!(migrated.kinds(), [FindingKind::MessageType]);
+    assert_eq!(field(&php.row("messages", PhpChat::id(23)).await, "type_before").as_str(), Some("sticker"));
 }
 
 #[tokio::test]
 async fn fields_that_would_mean_something_else_are_put_aside() {
-    let (older, room, [ann, _]) = garden().await;
-    older.message(20, doc! { "room_id": room, "sender_id": ann, "event": true, "client_id": 7 }).await;
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.said(room).await, ["message 20"]);
-    let row = older.row("messages", Older::id(20)).await;
+    let (php, room, [ann, _]) = garden().await;
+    php.message(20, doc! { "room_id": room, "sender_id": ann, "event": true, "client_id": 7 }).await;
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.said(room).await, ["message 20"]);
+    let row = php.row("messages", PhpChat::id(20)).await;
     assert_eq!((field(&row, "event_before"), field(&row, "client_id_before")), (&true.into(), &7.into()));
 }
 
 #[tokio::test]
 async fn messages_without_a_chat_go_to_the_chat_with_their_receiver() {
-    let older = Older::new().await;
-    let [ann, ben] = older.users().await;
-    let chat = older.chat(10, ben, ann).await;
-    older.message(20, doc! { "sender_id": ann, "receiver_id": ben.to_hex() }).await;
-    older.message(21, doc! { "sender_id": ben, "receiver_id": ann, "chat_id": Older::id(99) }).await;
-    older.message(22, doc! { "sender_id": ben, "chat_id": chat.to_hex(), "room_id": "" }).await;
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.kinds(), [FindingKind::PlacedByReceiver; 2]);
-    assert_eq!(taken_over.said(chat).await, ["message 20", "message 21", "message 22"]);
+    let php = PhpChat::new().await;
+    let [ann, ben] = php.users().await;
+    let chat = php.chat(10, ben, ann).await;
+    php.message(20, doc! { "sender_id": ann, "receiver_id": ben.to_hex() }).await;
+    php.message(21, doc! { "sender_id": ben, "receiver_id": ann, "chat_id": PhpChat::id(99) }).await;
+    php.message(22, doc! { "sender_id": ben, "chat_id": chat.to_hex(), "room_id": "" }).await;
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.kinds(), [FindingKind::PlacedByReceiver; 2]);
+    assert_eq!(migrated.said(chat).await, ["message 20", "message 21", "message 22"]);
 }
 
 #[tokio::test]
 async fn a_chat_is_made_for_messages_of_two_who_have_none() {
-    let older = Older::new().await;
-    let [ann, ben] = older.users().await;
-    older.message(30, doc! { "sender_id": ann, "receiver_id": ben }).await;
-    older.message(31, doc! { "sender_id": ben, "receiver_id": ann, "timestamp": Older::at(3) }).await;
-    let taken_over = older.take_over().await;
+    let php = PhpChat::new().await;
+    let [ann, ben] = php.users().await;
+    php.message(30, doc! { "sender_id": ann, "receiver_id": ben }).await;
+    php.message(31, doc! { "sender_id": ben, "receiver_id": ann, "timestamp": PhpChat::at(3) }).await;
+    let migrated = php.migrate().await;
     use FindingKind::{ChatMade, PlacedByReceiver};
-    assert_eq!(taken_over.kinds(), [ChatMade, PlacedByReceiver, PlacedByReceiver]);
-    assert_eq!(taken_over.report.counts.conversations_of_two, 1);
-    let chat = taken_over.the_chat().await;
-    assert_eq!(taken_over.said(chat).await, ["message 31", "message 30"]);
+    assert_eq!(migrated.kinds(), [ChatMade, PlacedByReceiver, PlacedByReceiver]);
+    assert_eq!(migrated.report.counts.conversations_of_two, 1);
+    let chat = migrated.the_chat().await;
+    assert_eq!(migrated.said(chat).await, ["message 31", "message 30"]);
     // Made by the first message.
-    let created = &taken_over.log(chat).await[0];
-    assert_eq!((created.by, created.timestamp.unix_ms()), (user(ben), Older::at(3).timestamp_millis()));
+    let created = &migrated.log(chat).await[0];
+    assert_eq!((created.by, created.timestamp.unix_ms()), (user(ben), PhpChat::at(3).timestamp_millis()));
 }
 
 #[tokio::test]
 async fn messages_without_a_place_are_named_and_kept_as_they_are() {
-    let (older, room, [ann, ben]) = garden().await;
-    let gone = Older::id(99);
+    let (php, room, [ann, ben]) = garden().await;
+    let gone = PhpChat::id(99);
     use FindingKind::{
         ChatUnknown, DestinationMissing, MessageId, ReceiverUnknown, RoomUnknown, SenderUnknown,
     };
@@ -224,18 +222,18 @@ async fn messages_without_a_place_are_named_and_kept_as_they_are() {
         (MessageId, doc! { "_id": "no id", "room_id": room, "sender_id": ann }),
     ];
     for (number, (_, fields)) in (20..).zip(homeless.clone()) {
-        older.message(number, fields).await;
+        php.message(number, fields).await;
     }
-    let before = older.rows("messages").await;
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.kinds(), homeless.map(|(kind, _)| kind));
-    assert_eq!(taken_over.said(room).await, Vec::<String>::new());
-    assert_eq!((taken_over.report.counts.unplaced, taken_over.report.counts.placed), (9, 0));
+    let before = php.rows("messages").await;
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.kinds(), homeless.map(|(kind, _)| kind));
+    assert_eq!(migrated.said(room).await, Vec::<String>::new());
+    assert_eq!((migrated.report.counts.unplaced, migrated.report.counts.placed), (9, 0));
 
-    let named = unplaced(&older).await;
+    let named = unplaced(&php).await;
     assert_eq!(named.len(), 9);
     assert!(named.iter().all(|(_, reason)| reason.as_str().is_some_and(|reason| !reason.is_empty())));
-    let after = older.rows("messages").await;
+    let after = php.rows("messages").await;
     for row in before {
         let kept = after.iter().find(|kept| kept.get("_id") == row.get("_id")).unwrap();
         assert!(row.iter().all(|(name, value)| kept.get(name) == Some(value)), "{kept} was {row}");
@@ -244,11 +242,11 @@ async fn messages_without_a_place_are_named_and_kept_as_they_are() {
 
 #[tokio::test]
 async fn a_stranger_in_a_private_chat_stays_and_is_named() {
-    let older = Older::new().await;
-    let [ann, ben, cem] = older.users().await;
-    let chat = older.chat(10, ann, ben).await;
-    older.message(20, doc! { "chat_id": chat, "sender_id": cem }).await;
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.kinds(), [FindingKind::SenderOutside]);
-    assert_eq!(taken_over.said(chat).await, ["message 20"]);
+    let php = PhpChat::new().await;
+    let [ann, ben, cem] = php.users().await;
+    let chat = php.chat(10, ann, ben).await;
+    php.message(20, doc! { "chat_id": chat, "sender_id": cem }).await;
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.kinds(), [FindingKind::SenderOutside]);
+    assert_eq!(migrated.said(chat).await, ["message 20"]);
 }

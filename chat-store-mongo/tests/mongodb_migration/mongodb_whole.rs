@@ -3,46 +3,46 @@
 use std::collections::BTreeMap;
 
 use chat_store_mongo::OpenError;
-use chat_store_mongo::migrate_php::{FindingKind, Outcome, Phase, State, Takeover, TakeoverError};
+use chat_store_mongo::migrate_php::{FindingKind, Migration, MigrationError, Outcome, Phase, State};
 use chat_testkit::php_database::PhpDatabase;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::older::{Listener, Older, rule};
+use crate::php_chat::{Listener, PhpChat, rule};
 
 /// Large enough to have every flaw.
 const LARGE: PhpDatabase = PhpDatabase { users: 1_500, rooms: 80, messages: 6_000, seed: 11 };
 
-async fn large() -> Older {
-    let older = Older::new().await;
-    LARGE.write(&older.database).await.unwrap();
-    older
+async fn large() -> PhpChat {
+    let php = PhpChat::new().await;
+    LARGE.write(&php.database).await.unwrap();
+    php
 }
 
 /// What each message says, by its id.
-async fn contents(older: &Older) -> BTreeMap<String, Bson> {
-    let rows = older.rows("messages").await.into_iter();
+async fn contents(php: &PhpChat) -> BTreeMap<String, Bson> {
+    let rows = php.rows("messages").await.into_iter();
     rows.map(|row| (row.get("_id").unwrap().to_string(), row.get("content").cloned().unwrap_or(Bson::Null)))
         .collect()
 }
 
 #[tokio::test]
 async fn a_survey_writes_nothing() {
-    let older = large().await;
-    let before = (older.hashes().await, older.database.list_collection_names().await.unwrap().len());
-    let (report, findings) = older.survey().await;
-    let after = (older.hashes().await, older.database.list_collection_names().await.unwrap().len());
+    let php = large().await;
+    let before = (php.hashes().await, php.database.list_collection_names().await.unwrap().len());
+    let (report, findings) = php.survey().await;
+    let after = (php.hashes().await, php.database.list_collection_names().await.unwrap().len());
     assert_eq!(after, before);
     assert_eq!(report.counts.users, LARGE.users);
     assert_eq!(report.counts.messages, LARGE.messages);
     assert_eq!(report.counts.placed + report.counts.unplaced, LARGE.messages);
     assert_eq!(report.findings.values().sum::<u64>(), findings.len() as u64);
-    assert_eq!(older.takeover().await.state().await.unwrap(), State::Older);
+    assert_eq!(php.migration().await.state().await.unwrap(), State::PhpChat);
 }
 
 #[tokio::test]
 async fn every_flaw_is_found_in_a_large_database() {
-    let older = large().await;
-    let (report, _) = older.survey().await;
+    let php = large().await;
+    let (report, _) = php.survey().await;
     for kind in FindingKind::ALL {
         assert!(report.findings.contains_key(kind), "no {kind:?} in {report:#?}");
     }
@@ -50,16 +50,16 @@ async fn every_flaw_is_found_in_a_large_database() {
 
 #[tokio::test]
 async fn nothing_is_lost_and_every_log_is_whole() {
-    let older = large().await;
-    let before = contents(&older).await;
-    let (expected, _) = older.survey().await;
+    let php = large().await;
+    let before = contents(&php).await;
+    let (expected, _) = php.survey().await;
     let mut listener = Listener::default();
-    let outcome = older.takeover().await.run(&mut listener).await.unwrap();
+    let outcome = php.migration().await.run(&mut listener).await.unwrap();
     assert_eq!(outcome, Outcome::Done(expected.clone()));
     assert_eq!(listener.phases().first(), Some(&Phase::Indexes));
     assert_eq!(listener.phases().last(), Some(&Phase::Check));
 
-    let rows = older.rows("messages").await;
+    let rows = php.rows("messages").await;
     let mut logs: BTreeMap<String, Vec<(i64, i64)>> = BTreeMap::new();
     let mut originals = 0;
     for row in &rows {
@@ -86,89 +86,89 @@ async fn nothing_is_lost_and_every_log_is_whole() {
 
 #[tokio::test]
 async fn a_second_run_has_nothing_to_do() {
-    let older = Older::new().await;
-    PhpDatabase { users: 20, rooms: 4, messages: 50, seed: 3 }.write(&older.database).await.unwrap();
+    let php = PhpChat::new().await;
+    PhpDatabase { users: 20, rooms: 4, messages: 50, seed: 3 }.write(&php.database).await.unwrap();
     let mut first = Listener::default();
-    let outcome = older.takeover().await.run(&mut first).await.unwrap();
+    let outcome = php.migration().await.run(&mut first).await.unwrap();
     let Outcome::Done(report) = outcome else { panic!("{outcome:?}") };
-    let before = older.hashes().await;
+    let before = php.hashes().await;
     let mut listener = Listener::default();
     // Telling may have been cut off.
-    let again = older.takeover().await.run(&mut listener).await.unwrap();
+    let again = php.migration().await.run(&mut listener).await.unwrap();
     assert_eq!((again, &listener.findings), (Outcome::Earlier(report), &first.findings));
-    let survey = older.takeover().await.survey(&mut listener).await.unwrap();
+    let survey = php.migration().await.survey(&mut listener).await.unwrap();
     assert_eq!(survey, Outcome::Nothing(State::Ours));
-    assert_eq!(older.hashes().await, before);
+    assert_eq!(php.hashes().await, before);
     assert!(listener.progress.is_empty());
 }
 
 #[tokio::test]
 async fn an_empty_database_has_nothing_to_take_over() {
-    let older = Older::new().await;
-    let outcome = older.takeover().await.run(&mut Listener::default()).await.unwrap();
+    let php = PhpChat::new().await;
+    let outcome = php.migration().await.run(&mut Listener::default()).await.unwrap();
     assert_eq!(outcome, Outcome::Nothing(State::Empty));
-    assert!(older.database.list_collection_names().await.unwrap().is_empty());
-    older.test.open().await;
-    assert_eq!(older.takeover().await.state().await.unwrap(), State::Ours);
+    assert!(php.database.list_collection_names().await.unwrap().is_empty());
+    php.test.open().await;
+    assert_eq!(php.migration().await.state().await.unwrap(), State::Ours);
 }
 
 #[tokio::test]
 async fn what_no_rule_covers_is_refused_before_anything_is_written() {
-    let older = Older::new().await;
-    let [ann] = older.users().await;
-    older.insert("users", doc! { "_id": "ben", "username": "ben" }).await;
-    older.insert("sessions", doc! { "user": ann }).await;
+    let php = PhpChat::new().await;
+    let [ann] = php.users().await;
+    php.insert("users", doc! { "_id": "ben", "username": "ben" }).await;
+    php.insert("sessions", doc! { "user": ann }).await;
     let validated = doc! { "create": "private_chats", "validator": { "user1_id": { "$exists": true } } };
-    older.database.run_command(validated).await.unwrap();
-    older.database.run_command(doc! { "create": "messages", "capped": true, "size": 4_096 }).await.unwrap();
+    php.database.run_command(validated).await.unwrap();
+    php.database.run_command(doc! { "create": "messages", "capped": true, "size": 4_096 }).await.unwrap();
     let collated = doc! { "create": "chat_rooms", "collation": { "locale": "en", "strength": 2 } };
-    older.database.run_command(collated).await.unwrap();
-    let before = older.hashes().await;
-    let TakeoverError::Obstacles(found) = older.refused().await else { panic!("it is not refused") };
+    php.database.run_command(collated).await.unwrap();
+    let before = php.hashes().await;
+    let MigrationError::Obstacles(found) = php.refused().await else { panic!("it is not refused") };
     for (obstacle, word) in found.iter().zip(["users", "sessions", "capped", "validator", "collation"]) {
         assert!(found.iter().any(|found| found.contains(word)), "{obstacle}: {found:?}");
     }
     assert_eq!(found.len(), 5, "{found:?}");
-    let survey = older.takeover().await.survey(&mut Listener::default()).await.unwrap_err();
-    assert!(matches!(survey, TakeoverError::Obstacles(_)));
-    assert_eq!(older.hashes().await, before);
-    assert_eq!(older.takeover().await.state().await.unwrap(), State::Older);
+    let survey = php.migration().await.survey(&mut Listener::default()).await.unwrap_err();
+    assert!(matches!(survey, MigrationError::Obstacles(_)));
+    assert_eq!(php.hashes().await, before);
+    assert_eq!(php.migration().await.state().await.unwrap(), State::PhpChat);
 }
 
 #[tokio::test]
 async fn indexes_that_would_do_harm_are_dropped_and_told() {
-    let older = Older::new().await;
-    let [ann] = older.users().await;
-    let room = older.room(10, &[ann]).await;
-    older.message(20, doc! { "room_id": room, "sender_id": ann }).await;
+    let php = PhpChat::new().await;
+    let [ann] = php.users().await;
+    let room = php.room(10, &[ann]).await;
+    php.message(20, doc! { "room_id": room, "sender_id": ann }).await;
     for (collection, index) in [
         ("users", doc! { "key": { "username": 1 }, "name": "username_1", "unique": true }),
         ("users", doc! { "key": { "email": 1 }, "name": "email_1", "unique": true }),
         ("messages", doc! { "key": { "timestamp": 1 }, "name": "ttl", "expireAfterSeconds": 1_000_000_000 }),
         ("messages", doc! { "key": { "room_id": 1 }, "name": "room_id_1" }),
     ] {
-        older.database.run_command(doc! { "createIndexes": collection, "indexes": [index] }).await.unwrap();
+        php.database.run_command(doc! { "createIndexes": collection, "indexes": [index] }).await.unwrap();
     }
-    let taken_over = older.take_over().await;
-    assert_eq!(taken_over.kinds(), [FindingKind::IndexDropped; 3]);
-    assert!(taken_over.findings.iter().any(|finding| finding.text.contains("expireAfterSeconds")));
-    let names = older.database.collection::<Document>("messages").list_index_names().await.unwrap();
+    let migrated = php.migrate().await;
+    assert_eq!(migrated.kinds(), [FindingKind::IndexDropped; 3]);
+    assert!(migrated.findings.iter().any(|finding| finding.text.contains("expireAfterSeconds")));
+    let names = php.database.collection::<Document>("messages").list_index_names().await.unwrap();
     assert!(names.contains(&"room_id_1".to_owned()) && !names.contains(&"ttl".to_owned()), "{names:?}");
     assert!(!names.iter().any(|name| name.starts_with("migration")), "{names:?}");
 }
 
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_left_alone() {
-    let older = Older::new().await;
-    older.insert("meta", doc! { "_id": "schema", "value": 99_i64 }).await;
-    let refused = older.refused().await;
-    assert!(matches!(refused, TakeoverError::Database(OpenError::Newer { found: 99, .. })), "{refused}");
+    let php = PhpChat::new().await;
+    php.insert("meta", doc! { "_id": "schema", "value": 99_i64 }).await;
+    let refused = php.refused().await;
+    assert!(matches!(refused, MigrationError::Database(OpenError::Newer { found: 99, .. })), "{refused}");
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_and_its_password_is_not() {
     let wrong = chat_store_mongo::MongoConfig::new("mongodb://ann:s3cr3t@127.0.0.1:1", "chat_system");
-    let error = Takeover::connect(&wrong, rule()).await.unwrap_err();
+    let error = Migration::connect(&wrong, rule()).await.unwrap_err();
     assert!(matches!(error, OpenError::Unreachable(_)), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("s3cr3t"));
 }

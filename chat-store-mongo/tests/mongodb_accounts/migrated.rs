@@ -1,4 +1,4 @@
-//! Accounts of the older system: whose password counts, and who is found by which name.
+//! Accounts of the PHP chat: whose password counts, and who is found by which name.
 
 use chat_core::port::{Account, AccountCreation, AccountStore, PasswordWrite, UsernameKeys};
 use mongodb::bson::oid::ObjectId;
@@ -9,8 +9,8 @@ use crate::support::TestDatabase;
 
 const OLDER_HASH: &str = "$2y$10$abcdefghijklmnopqrstuv";
 
-/// A row as the older system made it and the take-over left it.
-fn taken_over(username: &str, folded: &str, skeleton: &str) -> Document {
+/// A row as the PHP chat made it and the migration left it.
+fn migrated(username: &str, folded: &str, skeleton: &str) -> Document {
     doc! {
         "_id": ObjectId::new(),
         "username": username,
@@ -35,7 +35,7 @@ async fn insert(database: &mongodb::Database, row: &Document) -> chat_core::id::
 async fn the_older_hash_counts_until_there_is_one_of_ours() {
     let test = TestDatabase::new().await;
     let (store, beside) = (test.open().await, test.beside().await);
-    let older = taken_over("Ann", "ann", "ann");
+    let older = migrated("Ann", "ann", "ann");
     let user = insert(&beside, &older).await;
     let account: Account = store.account(user).await.unwrap().unwrap();
     assert_eq!((account.password_hash.as_str(), account.disabled), (OLDER_HASH, false));
@@ -50,11 +50,7 @@ async fn the_older_hash_counts_until_there_is_one_of_ours() {
     let mut expected = older.clone();
     expected.insert("password_hash", "$argon2id$1");
     let id = object_id(user.as_bytes());
-    assert_eq!(
-        row(&beside, "users", id).await,
-        expected,
-        "the older system still finds everything of its own"
-    );
+    assert_eq!(row(&beside, "users", id).await, expected, "the PHP chat still finds everything of its own");
 
     assert!(!set(OLDER_HASH, "$argon2id$2", PasswordWrite::Changed).await, "it does not count any more");
     assert!(set("$argon2id$1", "$argon2id$2", PasswordWrite::Changed).await);
@@ -67,7 +63,7 @@ async fn the_older_hash_counts_until_there_is_one_of_ours() {
 async fn a_change_takes_the_older_hash_away_at_once() {
     let test = TestDatabase::new().await;
     let (store, beside) = (test.open().await, test.beside().await);
-    let user = insert(&beside, &taken_over("Ann", "ann", "ann")).await;
+    let user = insert(&beside, &migrated("Ann", "ann", "ann")).await;
     let set = store.set_password(user, OLDER_HASH, "$argon2id$1", PasswordWrite::Changed).await;
     assert!(set.unwrap());
     let changed = row(&beside, "users", object_id(user.as_bytes())).await;
@@ -78,8 +74,8 @@ async fn a_change_takes_the_older_hash_away_at_once() {
 async fn a_displaced_name_is_found_by_its_exact_text_only() {
     let test = TestDatabase::new().await;
     let (store, beside) = (test.open().await, test.beside().await);
-    let oldest = insert(&beside, &taken_over("Ann", "ann", "skeleton of ann")).await;
-    let displaced = insert(&beside, &taken_over("ANN", "\u{1}ANN", "\u{1}ANN")).await;
+    let oldest = insert(&beside, &migrated("Ann", "ann", "skeleton of ann")).await;
+    let displaced = insert(&beside, &migrated("ANN", "\u{1}ANN", "\u{1}ANN")).await;
     let find =
         async |name: &UsernameKeys| store.account_by_name(name).await.unwrap().map(|account| account.user_id);
     assert_eq!(find(&keys("Ann")).await, Some(oldest));
@@ -103,7 +99,7 @@ async fn an_older_text_that_is_no_address_locks_nobody_out() {
     let (store, beside) = (test.open().await, test.beside().await);
     for (number, email) in ["", "no address", "two@@ats"].into_iter().enumerate() {
         let name = format!("user{number}");
-        let mut older = taken_over(&name, &name, &name);
+        let mut older = migrated(&name, &name, &name);
         older.insert("email", email);
         let user = insert(&beside, &older).await;
         let account = store.account(user).await.unwrap().unwrap();
