@@ -124,6 +124,10 @@ impl People {
     }
 
     async fn take_replies(&mut self) {
+        // Whoever is never read answers no pings of the server either.
+        for device in self.devices.iter_mut().chain(&mut self.readers) {
+            device.socket.request(json!({"action": "ping"})).await;
+        }
         for (device, id) in std::mem::take(&mut self.submitted) {
             let reply = self.devices[device].socket.reply(&id).await;
             self.timeouts += usize::from(reply["code"] == "timeout");
