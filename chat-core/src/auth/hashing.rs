@@ -26,6 +26,11 @@ const MEMORY_KIB_MAX: u32 = 1_024 * 1_024;
 const PASSES_MAX: u32 = 64;
 const BCRYPT_COST_MAX: u32 = 16;
 
+/// Bytes of a password of which bcrypt sees everything, its end too: it looks at 72 bytes, and the last one must
+/// be left for the zero byte that it appends. A password of exactly 72 bytes and a longer one that begins with it
+/// have the same hash.
+const BCRYPT_WHOLE_BYTES: usize = 71;
+
 /// What became of a comparison.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -178,7 +183,7 @@ fn new_hash(hasher: &Argon2<'_>, typed: &str) -> Result<String, argon2::password
 }
 
 fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str) -> Verdict {
-    let (matches, is_good) = if stored.starts_with("$argon2") {
+    let (matches, stays) = if stored.starts_with("$argon2") {
         let Some(hash) = PasswordHash::new(stored).ok().filter(is_readable) else {
             return Verdict::Unreadable;
         };
@@ -187,14 +192,15 @@ fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str) -> Verdict {
             is_as_good(&hash, hasher.params()),
         )
     } else if is_bcrypt(stored) {
-        (bcrypt_matches(stored, typed), false)
+        // What bcrypt has not seen may be anybody's guess, and would become the only right ending.
+        (bcrypt_matches(stored, typed), typed.len() > BCRYPT_WHOLE_BYTES)
     } else {
         return Verdict::Unreadable;
     };
     if !matches {
         return Verdict::NoMatch;
     }
-    let upgrade = if is_good { None } else { new_hash(hasher, typed).ok() };
+    let upgrade = if stays { None } else { new_hash(hasher, typed).ok() };
     Verdict::Match { upgrade }
 }
 
@@ -315,15 +321,29 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn bcrypt_sees_72_bytes_as_in_php_and_no_zero_byte() {
+    async fn sec_13_a_hash_that_does_not_see_all_that_was_typed_is_not_renewed() {
         let pool = HashPool::new(&cheap()).unwrap();
         let long = "字".repeat(30);
-        let stored = bcrypt_hash(&long, bcrypt::Version::TwoY);
-        let same_start = format!("{}{}", "字".repeat(24), "x".repeat(40));
-        for typed in [&long, &same_start] {
-            let verdict = pool.verify(Some(&stored), &secret(typed)).await.unwrap();
-            assert!(matches!(verdict, Verdict::Match { upgrade: Some(_) }));
+        let (start, same_start) = ("字".repeat(24), format!("{}{}", "字".repeat(24), "x".repeat(40)));
+        assert_eq!(start.len(), 72);
+        for owner in [&long, &start] {
+            let stored = bcrypt_hash(owner, bcrypt::Version::TwoY);
+            for typed in [&long, &same_start, &start] {
+                let verdict = pool.verify(Some(&stored), &secret(typed)).await.unwrap();
+                assert_eq!(verdict, Verdict::Match { upgrade: None }, "{owner} {typed}");
+            }
         }
+        let whole = "x".repeat(71);
+        let stored = bcrypt_hash(&whole, bcrypt::Version::TwoY);
+        let verdict = pool.verify(Some(&stored), &secret(&whole)).await.unwrap();
+        assert!(matches!(verdict, Verdict::Match { upgrade: Some(_) }));
+        let verdict = pool.verify(Some(&stored), &secret(&"x".repeat(72))).await.unwrap();
+        assert_eq!(verdict, Verdict::NoMatch);
+    }
+
+    #[tokio::test]
+    async fn bcrypt_matches_nothing_that_has_a_zero_byte() {
+        let pool = HashPool::new(&cheap()).unwrap();
         let stored = bcrypt_hash("secret", bcrypt::Version::TwoY);
         assert_eq!(pool.verify(Some(&stored), &secret("secret\0x")).await.unwrap(), Verdict::NoMatch);
     }

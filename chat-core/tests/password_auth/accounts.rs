@@ -65,6 +65,23 @@ async fn sec_13_a_bcrypt_password_of_the_old_system_works_and_becomes_argon2id()
 }
 
 #[tokio::test(start_paused = true)]
+async fn sec_13_a_long_bcrypt_password_stays_its_owners_whoever_types_its_beginning() {
+    let fixture = Fixture::new();
+    // As the C library writes it of 100 times x.
+    let stored = "$2y$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i";
+    let user = fixture.import("alice", stored).await;
+    let (whole, start) = ("x".repeat(100), "x".repeat(72));
+    for typed in [&format!("{start}y"), &start, &whole] {
+        login(&*fixture.auth, "alice", typed, &local()).await.unwrap();
+    }
+    let keep = fixture.auth.sessions(user).await.unwrap().remove(0).session_id;
+    let (old, new) = (secret(&whole), secret("battery staple"));
+    fixture.auth.change_password(user, keep, old, new).await.unwrap();
+    assert!(fixture.password_hash(user).await.starts_with("$argon2id$"));
+    assert!(login(&*fixture.auth, "alice", &start, &local()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_and_passwords_from_before_the_rules_still_sign_in() {
     let fixture = Fixture::new();
     let hash = {
