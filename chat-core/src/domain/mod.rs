@@ -14,4 +14,6 @@ pub use conversation::{Conversation, ConversationKind, Head, Pair, Visibility};
 pub use entry::{Draft, Entry, EntryBody, Event, Message, MessageKind, Seq};
 pub use member::{Member, MemberState, Role};
 pub use presence::{Presence, Status};
-pub use text::{ClientId, Content, DeviceName, DisplayName, InvalidText, RoomName, Topic};
+pub use text::{
+    ClientId, Content, DeviceName, DisplayName, InvalidText, RoomName, Topic, case_folded, search_folded,
+};

@@ -96,6 +96,40 @@ text_type!(
     check_device_name
 );
 
+impl RoomName {
+    /// By what a room is found: see [`search_folded`].
+    #[must_use]
+    pub fn folded(&self) -> String {
+        search_folded(self.as_str())
+    }
+}
+
+/// A text without its case, in every script: by what rooms are searched. Letter by letter, so that part of a name
+/// folds to part of the folded name. Stores keep such texts: the rule cannot change without a migration of theirs.
+#[must_use]
+pub fn search_folded(text: &str) -> String {
+    text.nfc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
+}
+
+/// Unicode's full case folding, then NFC: all spellings of a word by case become one, `ς` with `σ` and `ß` with `ss`.
+/// By what user names are unique; stores keep such texts as well.
+///
+/// Upper case letters are made of all, and of those lower case letters, which folds as `CaseFolding.txt` does but
+/// for one letter: a dotless `ı` stays what it is. (Of the two cases of Cherokee another one is taken, too.)
+#[must_use]
+pub fn case_folded(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for letter in text.nfc() {
+        if letter == 'ı' {
+            folded.push(letter);
+        } else {
+            let upper = letter.to_lowercase().flat_map(char::to_uppercase);
+            folded.extend(upper.flat_map(char::to_lowercase));
+        }
+    }
+    folded.nfc().collect()
+}
+
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Content({} bytes)", self.0.len())
@@ -223,6 +257,40 @@ mod tests {
             assert!(RoomName::new(blank).is_err() && DisplayName::new(blank).is_err(), "{blank:?}");
         }
         assert!(DisplayName::new("👩\u{200D}🚀").is_ok());
+    }
+
+    #[test]
+    fn names_that_differ_in_case_only_are_found_by_each_other_in_every_script() {
+        let room = RoomName::new("ΟΔΟΣ Straße ЖУК 大厅 e\u{301}").unwrap();
+        assert_eq!(room.folded(), search_folded("οδος STRASSE жук 大厅 É"));
+        for part in ["οδος", "σ s", "strasse", "ΖΗΤΑ", "É", ""] {
+            assert_eq!(room.folded().contains(&search_folded(part)), part != "ΖΗΤΑ", "{part}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_a_word_fold_to_one_and_stay_so() {
+        for (one, other) in [
+            ("ΝΙΚΟΣ", "νικος"),
+            ("νικοσ", "Νικος"),
+            ("Straße", "STRASSE"),
+            ("STRAẞE", "strasse"),
+            ("ᾳ", "ΑΙ"),
+            ("İ", "i\u{307}"),
+            ("김철수", "\u{1100}\u{1175}\u{11B7}\u{110E}\u{1165}\u{11AF}\u{1109}\u{116E}"),
+            ("Ω", "\u{2126}"),
+        ] {
+            assert_eq!(case_folded(one), case_folded(other));
+        }
+        assert_ne!(case_folded("ısı"), case_folded("isi"));
+        for letter in ('\0'..='\u{1FFFF}').map(String::from) {
+            let folded = case_folded(&letter);
+            assert_eq!(case_folded(&folded), folded, "{letter:?}");
+            assert_eq!(case_folded(&letter.to_lowercase()), folded, "{letter:?}");
+            if letter != "ı" {
+                assert_eq!(case_folded(&letter.to_uppercase()), folded, "{letter:?}");
+            }
+        }
     }
 
     #[test]

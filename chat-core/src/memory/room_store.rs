@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::domain::{
     Conversation, ConversationKind, Draft, Entry, EntryBody, Event, Head, Member, MemberState, Pair, Role,
-    Seq, Visibility,
+    Seq, Visibility, search_folded,
 };
 use crate::error::StoreError;
 use crate::id::{ConversationId, EntryId, UserId};
@@ -376,13 +376,13 @@ impl RoomStore for MemoryStore {
 
     async fn discover(&self, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {
         let state = self.lock();
-        let text = query.text.to_lowercase();
+        let text = search_folded(&query.text);
         let found = state.rooms.logs.values().map(|log| &log.conversation).filter(|conversation| {
             let ConversationKind::Room { name, visibility, .. } = &conversation.kind else { return false };
             *visibility == Visibility::Public
                 && !conversation.is_closed()
                 && query.after.is_none_or(|after| conversation.id > after)
-                && name.as_str().to_lowercase().contains(&text)
+                && name.folded().contains(&text)
         });
         Ok(found.take(query.limit as usize).cloned().collect())
     }

@@ -164,7 +164,7 @@ pub struct Standing {
 /// A search among public rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomQuery {
-    /// Part of the name, whatever its case; empty finds all.
+    /// Part of the name, whatever its case ([`search_folded`](crate::domain::search_folded)); empty finds all.
     pub text: String,
     /// Only rooms whose id is above this one. Pages are in the order of ids.
     pub after: Option<ConversationId>,

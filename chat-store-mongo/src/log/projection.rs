@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::config::WRITE_DEADLINE;
 use crate::server::database::Database;
 use crate::server::query::{find_one, find_page};
-use crate::table::conversations::{ConversationRow, folded};
+use crate::table::conversations::ConversationRow;
 use crate::table::entries::{Place, entry_row, read_entry, read_seq};
 use crate::table::members::{INTENT, MemberRow, member_fields, member_id, member_key};
 use crate::table::row::{Row, object_id, stored_number};
@@ -215,7 +215,7 @@ async fn apply(database: &Database, row: &mut ConversationRow, entry: &Entry) ->
     if let Event::Updated { name, topic } = event {
         if let Some(name) = name {
             set.insert("name", name.as_str());
-            set.insert("name_folded", folded(name.as_str()));
+            set.insert("name_folded", name.folded());
         }
         if let Some(topic) = topic {
             set.insert("topic", topic.as_str());

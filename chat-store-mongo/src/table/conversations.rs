@@ -109,7 +109,7 @@ pub(crate) fn new_row(new: &NewConversation) -> Document {
         ConversationKind::Room { name, topic, visibility } => {
             row.insert("creator_id", creator);
             row.insert("name", name.as_str());
-            row.insert("name_folded", folded(name.as_str()));
+            row.insert("name_folded", name.folded());
             row.insert("topic", topic.as_str());
             row.insert("visibility", visibility_name(*visibility));
             row.insert("owners", Bson::Array(Vec::new()));
@@ -129,12 +129,6 @@ pub(crate) fn new_row(new: &NewConversation) -> Document {
 pub(crate) fn pair_key(pair: Pair) -> Bson {
     let bytes = pair.users().map(|user| *user.as_bytes()).concat();
     Bson::Binary(Binary { subtype: BinarySubtype::Generic, bytes })
-}
-
-/// By what a room is found: its name without its case, in every script. Letter by letter, so that part of a name
-/// folds to part of the folded name.
-pub(crate) fn folded(name: &str) -> String {
-    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect()
 }
 
 /// Visibilities as they are stored.

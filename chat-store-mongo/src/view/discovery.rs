@@ -1,6 +1,6 @@
 //! Finding public rooms by part of their name.
 
-use chat_core::domain::{Conversation, ConversationKind};
+use chat_core::domain::{Conversation, ConversationKind, search_folded};
 use chat_core::error::StoreError;
 use chat_core::id::ConversationId;
 use chat_core::port::RoomQuery;
@@ -8,7 +8,6 @@ use mongodb::bson::doc;
 
 use crate::server::database::Database;
 use crate::server::query::find_page;
-use crate::table::conversations::folded;
 use crate::table::row::{Row, object_id};
 use crate::table::schema::ROOMS;
 use crate::view::lists::Candidates;
@@ -16,12 +15,10 @@ use crate::view::moment::{Listed, moments};
 
 /// As [`RoomStore::discover`](chat_core::port::RoomStore::discover).
 pub(crate) async fn discover(database: &Database, query: RoomQuery) -> Result<Vec<Conversation>, StoreError> {
-    let text = folded(&query.text);
+    let text = search_folded(&query.text);
     // A row can be behind its log: only what the log says counts.
     let is_found = |conversation: &Conversation| match &conversation.kind {
-        ConversationKind::Room { name, .. } => {
-            !conversation.is_closed() && folded(name.as_str()).contains(&text)
-        }
+        ConversationKind::Room { name, .. } => !conversation.is_closed() && name.folded().contains(&text),
         ConversationKind::Private(_) => false,
     };
     let mut found: Vec<Conversation> = Vec::new();

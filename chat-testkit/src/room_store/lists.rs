@@ -211,6 +211,7 @@ pub(super) async fn public_rooms_are_found_by_part_of_their_name(store: Store) {
     let mut tea = create("Green Tea").await;
     let cafe = create("CAFÉ Élan").await;
     let chinese = create("北京茶馆").await;
+    let street = create("ΟΔΟΣ Straße").await;
     Log::create(store.port(), room(owner, "hidden tea", Visibility::Private)).await;
     Log::create(store.port(), private_chat(owner, random::user())).await;
 
@@ -219,12 +220,16 @@ pub(super) async fn public_rooms_are_found_by_part_of_their_name(store: Store) {
         ("GREEN", vec![tea.id]),
         ("n T", vec![tea.id]),
         ("café é", vec![cafe.id]),
+        ("cafe\u{301}", vec![cafe.id]),
         ("茶", vec![chinese.id]),
+        ("οδος", vec![street.id]),
+        ("STRASSE", vec![street.id]),
+        ("σ strasse", vec![street.id]),
         ("coffee", vec![]),
     ] {
         assert_eq!(found(&*store, text).await, expected, "{text}");
     }
-    let mut all = vec![tea.id, cafe.id, chinese.id];
+    let mut all = vec![tea.id, cafe.id, chinese.id, street.id];
     all.sort_unstable();
     assert_eq!(found(&*store, "").await, all, "an empty text finds all public rooms");
 
