@@ -1,7 +1,8 @@
 //! Identifiers: twelve random-looking bytes, written as 24 hexadecimal digits.
 //!
 //! The layout is that of a MongoDB ObjectId (4 bytes of seconds, 5 random bytes
-//! per process, a 3-byte counter), so that ids are the same in every store.
+//! per process, a 3-byte counter), so that ids are the same in every store and new rows of a log lie beside each
+//! other. But the ids of users are random throughout: whoever has one cannot find those who registered beside it.
 //! An id is a name and never a permission.
 
 use std::fmt;
@@ -26,13 +27,6 @@ macro_rules! id_type {
         pub struct $name([u8; 12]);
 
         impl $name {
-            /// A new id, unique among all processes (24 random or counted bits
-            /// per second and process beside 40 random bits of the process).
-            #[must_use]
-            pub fn generate() -> Self {
-                Self(generate_bytes())
-            }
-
             /// The id with these twelve bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; 12]) -> Self {
@@ -83,6 +77,21 @@ macro_rules! id_type {
     };
 }
 
+macro_rules! counted_id {
+    ($($name:ident),*) => { $(
+        impl $name {
+            /// A new id, unique among all processes (24 random or counted bits
+            /// per second and process beside 40 random bits of the process).
+            #[must_use]
+            pub fn generate() -> Self {
+                Self(counted_bytes())
+            }
+        }
+    )* };
+}
+
+counted_id!(ConversationId, EntryId, SessionId);
+
 id_type!(
     /// A user, whoever keeps the accounts.
     UserId
@@ -101,6 +110,14 @@ id_type!(
 );
 
 impl UserId {
+    /// A new id of 96 random bits: nobody guesses it from others.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut bytes = [0; 12];
+        getrandom::fill(&mut bytes).expect("the operating system provides randomness");
+        Self(bytes)
+    }
+
     /// The id of a user whose account lives in another system: the first twelve
     /// bytes of SHA-256 over the length-prefixed `namespace` and `text`.
     #[must_use]
@@ -140,7 +157,7 @@ fn parse_bytes(text: &str) -> Result<[u8; 12], InvalidId> {
     Ok(bytes)
 }
 
-fn generate_bytes() -> [u8; 12] {
+fn counted_bytes() -> [u8; 12] {
     static PROCESS: OnceLock<([u8; 5], AtomicU32)> = OnceLock::new();
     let (process, counter) = PROCESS.get_or_init(|| {
         let mut seed = [0_u8; 9];
@@ -167,6 +184,21 @@ mod tests {
         assert_eq!(ids.len(), 10_000);
         for id in ids.iter().take(100) {
             assert_eq!(id.to_string().parse(), Ok(*id));
+        }
+    }
+
+    #[test]
+    fn sec_32_ids_of_users_tell_nothing_of_each_other() {
+        let ids: Vec<UserId> = (0..1_000).map(|_| UserId::generate()).collect();
+        // Of two random ids no four bytes in one place are equal, but by a chance of one in thousands of millions.
+        for pair in ids.windows(2) {
+            for (one, other) in pair[0].as_bytes().windows(4).zip(pair[1].as_bytes().windows(4)) {
+                assert_ne!(one, other, "{pair:?}");
+            }
+        }
+        for bit in 0..96 {
+            let set = ids.iter().filter(|id| id.as_bytes()[bit / 8] & (1 << (bit % 8)) != 0).count();
+            assert!((350..650).contains(&set), "bit {bit} is set in {set} of 1,000");
         }
     }
 
