@@ -7,7 +7,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chat_testkit::mongod::Mongod;
 use mongodb::bson::doc;
@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::people::{Device, string};
 use support::{PATIENCE, Server, Store, on_every_store};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How often each thing stands still in a test.
 const STALLS: usize = 6;

@@ -9,8 +9,8 @@ use chat_core::port::{
     NewConversation, RoomQuery, RoomStore, Standing,
 };
 
-use crate::log::{creation, messages, projection, read};
 use crate::MongoStore;
+use crate::log::{creation, messages, projection, read};
 use crate::view::{discovery, lists, membership, moment};
 
 #[async_trait]
