@@ -51,6 +51,7 @@
 //! | [`domain`] | the words of the product, as types that cannot hold a wrong value; [`id`], [`time`] and [`limits`] beside it |
 //! | [`port`] | what the engine asks of the world: [`Auth`](port::Auth), [`AccountStore`](port::AccountStore), [`RoomStore`](port::RoomStore), [`PresenceHub`](port::PresenceHub), each sentence of their contracts held by a conformance case of `chat-testkit` |
 //! | [`error`] | one error type for each port, and what a caller may do next |
+//! | [`frame`] | what leaves on a connection, encoded once |
 //! | [`chat`] | the engine: [`Chat`], its builder, the typed API [`User`](chat::User), hooks and own actions, sequencers, the permission table, connections |
 //! | [`hub`] | live delivery in one process: rings, cursors, outboxes, presence |
 //! | [`protocol`] | wire protocol v1, the only place that knows names of actions and fields |
@@ -67,6 +68,7 @@ pub mod auth;
 pub mod chat;
 pub mod domain;
 pub mod error;
+pub mod frame;
 pub mod hub;
 pub mod id;
 pub mod limits;

@@ -19,7 +19,7 @@ use super::operation::ConversationRef;
 use super::user::User;
 use crate::domain::SessionInfo;
 use crate::error::AuthError;
-use crate::hub::Frame;
+use crate::frame::Frame;
 use crate::id::SessionId;
 use crate::limits::hard;
 use crate::port::{Auth, ClientContext, Credentials, Registration};

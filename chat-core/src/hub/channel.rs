@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
 use super::ring::{Ring, RingBudget};
-use super::{Frame, Outbox, lock};
+use super::{Outbox, lock};
 use crate::domain::{Presence, Seq};
+use crate::frame::Frame;
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
 use crate::port::LiveEntry;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::DisconnectReason;
 use super::presence::PresenceBook;
 use super::registry::Registry;
 use super::ring::RingBudget;
-use super::{ConnectionId, DisconnectReason, Frame};
 use crate::domain::{Draft, Seq, Status};
 use crate::error::HubError;
+use crate::frame::{ConnectionId, Frame};
 use crate::id::{ConversationId, SessionId, UserId};
 use crate::limits::{Limits, hard};
 use crate::port::{

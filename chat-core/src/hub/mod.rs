@@ -5,7 +5,7 @@
 //! the registry of the hub → a channel → an outbox. Tasks are woken with no lock held.
 
 mod channel;
-mod frame;
+mod disconnect;
 mod local;
 mod outbox;
 mod presence;
@@ -14,9 +14,12 @@ mod ring;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{ConnectionId, DisconnectReason, Frame};
+pub use disconnect::DisconnectReason;
 pub use local::LocalHub;
 pub use outbox::{Behind, Outbox, Taken};
+
+// What a hub delivers, and to whom: named in its signatures.
+pub use crate::frame::{ConnectionId, Frame};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use super::channel::{Cursor, Reading};
-use super::{DisconnectReason, Frame, lock};
+use super::{DisconnectReason, lock};
 use crate::domain::{Presence, Seq};
+use crate::frame::Frame;
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
 use crate::protocol::Push;

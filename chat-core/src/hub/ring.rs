@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::Frame;
 use crate::domain::Seq;
+use crate::frame::Frame;
 use crate::limits::hard;
 
 /// The newest entries, encoded, without holes; the last one is `head`.

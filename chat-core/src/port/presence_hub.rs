@@ -11,7 +11,8 @@ use async_trait::async_trait;
 
 use crate::domain::{Draft, Entry, Seq, Status};
 use crate::error::HubError;
-use crate::hub::{ConnectionId, DisconnectReason, Frame, Outbox};
+use crate::frame::{ConnectionId, Frame};
+use crate::hub::{DisconnectReason, Outbox};
 use crate::id::{ConversationId, SessionId, UserId};
 use crate::port::Appended;
 use crate::time::Timestamp;

@@ -12,7 +12,7 @@ use crate::domain::{
     ClientId, Content, Conversation, Entry, EntryBody, MessageKind, Pair, Role, RoomName, Seq, Topic,
     Visibility,
 };
-use crate::hub::Frame;
+use crate::frame::Frame;
 use crate::id::{ConversationId, EntryId, UserId};
 use crate::limits::{Limits, Rate, hard};
 use crate::time::Timestamp;

@@ -6,7 +6,7 @@ use crate::chat::permission::ConversationAction;
 use crate::chat::sequencer::Reply;
 use crate::chat::user::User;
 use crate::domain::{ClientId, Content, EntryBody, InvalidText, Message, MessageKind, Seq};
-use crate::hub::ConnectionId;
+use crate::frame::ConnectionId;
 use crate::id::{EntryId, UserId};
 use crate::limits::hard;
 use crate::port::{EphemeralTarget, MessageAnchor, MessagePage, MessageQuery};

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::domain::{ClientId, Content, Entry, EntryBody, MessageKind, Seq};
-use crate::hub::Frame;
+use crate::frame::Frame;
 use crate::id::{EntryId, UserId};
 use crate::port::MessagePage;
 use crate::protocol::event::{ConversationKey, EntryContext};

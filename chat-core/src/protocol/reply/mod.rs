@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{ActionError, Code, RequestId, UnauthenticatedReason};
-use crate::hub::Frame;
+use crate::frame::Frame;
 use crate::limits::hard;
 use crate::time::Timestamp;
 
