@@ -16,12 +16,12 @@ use super::settings::{AuthSettings, InvalidAuthSettings};
 use super::throttle::{Origin, Target, Throttle};
 use super::token::RecentPairs;
 use super::username;
-use crate::domain::{DeviceName, DisplayName, Profile, SessionInfo};
+use crate::domain::{DeviceName, DisplayName, Grant, Identity, Profile, SessionInfo};
 use crate::error::AuthError;
 use crate::id::{SessionId, UserId};
 use crate::port::{
-    Account, AccountCreation, AccountStore, Auth, ClientContext, Credentials, Grant, Identity, NewAccount,
-    PasswordWrite, Registration, UsernameKeys,
+    Account, AccountCreation, AccountStore, Auth, ClientContext, Credentials, NewAccount, PasswordWrite,
+    Registration, UsernameKeys,
 };
 use crate::time::{Clock, Timestamp};
 

@@ -11,12 +11,10 @@ use super::password_auth::PasswordAuth;
 use super::throttle::{Origin, Target};
 use super::token::{TokenKind, TokenPair};
 use super::username;
-use crate::domain::{DeviceName, SessionInfo};
+use crate::domain::{DeviceName, Grant, Identity, SessionInfo};
 use crate::error::AuthError;
 use crate::id::{SessionId, UserId};
-use crate::port::{
-    Account, ClientContext, Grant, Identity, Rotation, Session, SessionMatch, SessionTokens, TokenHash,
-};
+use crate::port::{Account, ClientContext, Rotation, Session, SessionMatch, SessionTokens, TokenHash};
 use crate::time::Timestamp;
 
 /// How stale `last_used_at` may be.

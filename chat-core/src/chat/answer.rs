@@ -18,7 +18,7 @@ use super::hook::ActionContext;
 use super::operation::ConversationRef;
 use super::user::User;
 use crate::domain::SessionInfo;
-use crate::error::AuthError;
+use crate::error::{ActionError, AuthError, UnauthenticatedReason};
 use crate::frame::Frame;
 use crate::id::SessionId;
 use crate::limits::hard;
@@ -34,7 +34,7 @@ use crate::protocol::request::{
     ListSessions, Login, MarkRead, OpenPrivateChat, RefreshToken, Register, RevokeSession, RoomScope, Sync,
     UpdateProfile,
 };
-use crate::protocol::{ActionError, Request, RequestId, UnauthenticatedReason, entry_push, failure, success};
+use crate::protocol::{Request, RequestId, entry_push, failure, success};
 
 /// A request that is being worked on.
 #[derive(Debug, Clone)]

@@ -16,14 +16,15 @@ use tokio::time::Instant;
 use super::dispatch;
 use super::engine::Engine;
 use super::{Chat, Peer};
-use crate::domain::Seq;
+use crate::domain::{Identity, Seq};
+use crate::error::{ActionError, UnauthenticatedReason};
 use crate::frame::{ConnectionId, Frame};
 use crate::hub::{Behind, DisconnectReason, Outbox, Taken};
 use crate::id::{SessionId, UserId};
 use crate::limits::hard;
-use crate::port::{ClientContext, Connection, EntryRange, Identity, Subscription};
+use crate::port::{ClientContext, Connection, EntryRange, Subscription};
 use crate::protocol::event::{Connected, Push};
-use crate::protocol::{ActionError, EntryContext, UnauthenticatedReason, entry_push};
+use crate::protocol::{EntryContext, entry_push};
 use crate::time::Timestamp;
 
 /// The half of a connection that takes requests. Dropping it ends the connection.

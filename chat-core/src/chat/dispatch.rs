@@ -9,11 +9,12 @@ use super::Chat;
 use super::answer::{Call, answer};
 use super::connection::{Asking, Caller, InProgress, Inbound, Shared};
 use super::sequencer::Reply;
+use crate::error::{ActionError, Code};
 use crate::frame::Frame;
 use crate::hub::DisconnectReason;
 use crate::protocol::reply::SendReply;
 use crate::protocol::request::ACTIONS;
-use crate::protocol::{ActionError, Code, Envelope, Request, RequestId, failure, success};
+use crate::protocol::{Envelope, Request, RequestId, failure, success};
 
 /// What metrics call the actions of applications.
 const APPLICATION: &str = "application";

@@ -22,13 +22,12 @@ use super::rate::RateLimit;
 use super::scope::ConversationScope;
 use super::sequencer::Sequencer;
 use crate::domain::{Conversation, Entry, Message, Profile, Seq};
-use crate::error::{AuthError, Source, StoreError};
+use crate::error::{ActionError, AuthError, Source, StoreError};
 use crate::frame::ConnectionId;
 use crate::hub::DisconnectReason;
 use crate::id::{ConversationId, SessionId, UserId};
 use crate::limits::Limits;
 use crate::port::{Auth, HubListener, PresenceHub, RoomStore, Standing};
-use crate::protocol::ActionError;
 use crate::time::Clock;
 
 /// How long a conversation that nobody uses stays in memory.

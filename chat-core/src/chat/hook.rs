@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use super::Chat;
 use super::user::User;
 use crate::domain::{Content, Conversation, Entry, MessageKind};
+use crate::error::ActionError;
 use crate::id::{ConversationId, SessionId, UserId};
-use crate::protocol::ActionError;
 
 /// A message that is about to be stored.
 #[derive(Debug, Clone)]

@@ -41,11 +41,11 @@ pub use user::User;
 
 use futures::FutureExt as _;
 
+use crate::error::ActionError;
 use crate::hub::DisconnectReason;
 use crate::id::{SessionId, UserId};
 use crate::limits::Limits;
 use crate::port::Auth;
-use crate::protocol::ActionError;
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

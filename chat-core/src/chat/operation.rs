@@ -6,8 +6,8 @@
 use super::log_state::LogState;
 use super::permission::{ConversationAction, Relation, permit};
 use crate::domain::{ConversationKind, EntryBody, Event, MemberState, Message, Role, RoomName, Topic};
+use crate::error::ActionError;
 use crate::id::{ConversationId, UserId};
-use crate::protocol::ActionError;
 
 /// A conversation as a request names it: an id under the wrong kind of name is not found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

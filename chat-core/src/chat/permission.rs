@@ -4,7 +4,7 @@
 //! not allowed by a row is refused.
 
 use crate::domain::{Member, MemberState, Role, Visibility};
-use crate::protocol::ActionError;
+use crate::error::ActionError;
 
 /// What a request does to one conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -154,7 +154,7 @@ pub fn permit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Code;
+    use crate::error::Code;
 
     fn code(action: ConversationAction, relation: Relation, visibility: Visibility) -> Option<Code> {
         permit(action, relation, visibility).err().map(|error| error.code)

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::engine::Engine;
 use super::sequencer::Sequencer;
 use crate::domain::{Conversation, Seq};
+use crate::error::{ActionError, Code};
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
-use crate::protocol::{ActionError, Code};
 
 /// How often the heads of conversations in doubt are compared.
 pub(super) const DOUBTFUL_EVERY: Duration = Duration::from_secs(1);

@@ -14,8 +14,8 @@ use super::permission::ConversationAction;
 use super::scope::ConversationScope;
 use super::sequencer::{Outcome, Reply, Submission};
 use crate::domain::Entry;
+use crate::error::ActionError;
 use crate::id::{ConversationId, EntryId, UserId};
-use crate::protocol::ActionError;
 
 /// Acts in the name of a user. The caller has made sure who that is.
 #[derive(Debug, Clone)]

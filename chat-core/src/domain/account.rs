@@ -1,7 +1,9 @@
 //! What the engine knows of users and sessions, whoever keeps the accounts.
 
 use std::fmt;
+use std::time::Duration;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{DeviceName, DisplayName, InvalidText};
@@ -74,4 +76,30 @@ impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Email(…)")
     }
+}
+
+/// Whom a token stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user_id: UserId,
+    /// The session; several connections may belong to it.
+    pub session_id: SessionId,
+    /// The user's unique name.
+    pub username: String,
+    /// When the token ends; `None` if it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A session's tokens, given out once.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Whom the access token stands for.
+    pub identity: Identity,
+    /// The access token.
+    pub token: SecretString,
+    /// The refresh token.
+    pub refresh_token: SecretString,
+    /// How long the access token is good.
+    pub expires_in: Duration,
 }

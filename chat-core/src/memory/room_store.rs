@@ -6,15 +6,15 @@ use async_trait::async_trait;
 
 use super::MemoryStore;
 use crate::domain::{
-    Conversation, ConversationKind, Draft, Entry, EntryBody, Event, Head, Member, MemberState, Pair, Role,
-    Seq, Visibility, search_folded,
+    Conversation, ConversationKind, Draft, Entry, EntryBody, Event, Head, Member, MemberState, MessageAnchor,
+    MessagePage, MyConversation, Pair, Role, Seq, Unread, Visibility, search_folded,
 };
 use crate::error::StoreError;
 use crate::id::{ConversationId, EntryId, UserId};
 use crate::limits::hard;
 use crate::port::{
-    Append, Appended, Creation, EntryPage, EntryRange, MembershipPage, MessageAnchor, MessagePage,
-    MessageQuery, MyConversation, NewConversation, RoomQuery, RoomStore, Standing, Unread,
+    Append, Appended, Creation, EntryPage, EntryRange, MembershipPage, MessageQuery, NewConversation,
+    RoomQuery, RoomStore, Standing,
 };
 
 /// All conversations.

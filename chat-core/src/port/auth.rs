@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::domain::{DeviceName, DisplayName, Email, Profile, SessionInfo};
+use crate::domain::{DeviceName, DisplayName, Email, Grant, Identity, Profile, SessionInfo};
 use crate::error::AuthError;
 use crate::id::{SessionId, UserId};
 use crate::time::Timestamp;
@@ -19,19 +18,6 @@ pub struct ClientContext {
     pub address: Option<IpAddr>,
     /// What the client called its device.
     pub device: Option<DeviceName>,
-}
-
-/// Whom a token stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The user.
-    pub user_id: UserId,
-    /// The session; several connections may belong to it.
-    pub session_id: SessionId,
-    /// The user's unique name.
-    pub username: String,
-    /// When the token ends; `None` if it does not.
-    pub expires_at: Option<Timestamp>,
 }
 
 /// An account that somebody asks for.
@@ -54,19 +40,6 @@ pub struct Credentials {
     pub username: String,
     /// The password as typed.
     pub password: SecretString,
-}
-
-/// A session's tokens, given out once.
-#[derive(Debug, Clone)]
-pub struct Grant {
-    /// Whom the access token stands for.
-    pub identity: Identity,
-    /// The access token.
-    pub token: SecretString,
-    /// The refresh token.
-    pub refresh_token: SecretString,
-    /// How long the access token is good.
-    pub expires_in: Duration,
 }
 
 /// Accounts, sessions and tokens.

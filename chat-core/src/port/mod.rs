@@ -13,15 +13,17 @@ pub use account_store::{
     Account, AccountCreation, AccountStore, NewAccount, PasswordWrite, Revocation, Rotation, Session,
     SessionMatch, SessionTokens, StoredAccount, TokenHash, UsernameKeys,
 };
-pub use auth::{Auth, ClientContext, Credentials, Grant, Identity, Registration};
+pub use auth::{Auth, ClientContext, Credentials, Registration};
 pub use presence_hub::{
     Connection, Delivery, EphemeralTarget, Forwarded, HubListener, LiveEntry, Membership, PresenceHub,
     Publication, Subscription,
 };
 pub use room_store::{
-    Append, Appended, Creation, EntryPage, EntryRange, MembershipPage, MessageAnchor, MessagePage,
-    MessageQuery, MyConversation, NewConversation, RoomQuery, RoomStore, Standing, Unread,
+    Append, Appended, Creation, EntryPage, EntryRange, MembershipPage, MessageQuery, NewConversation,
+    RoomQuery, RoomStore, Standing,
 };
+// Words that the ports' signatures share with the protocol and the typed API.
+pub use crate::domain::{Grant, Identity, MessageAnchor, MessagePage, MyConversation, Unread};
 #[cfg(any(test, feature = "mocks"))]
 pub use {
     account_store::MockAccountStore, auth::MockAuth, presence_hub::MockPresenceHub, room_store::MockRoomStore,

@@ -8,7 +8,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::domain::{Conversation, ConversationKind, Draft, Entry, Head, Member, Seq};
+use crate::domain::{
+    Conversation, ConversationKind, Draft, Entry, Head, Member, MessageAnchor, MessagePage, MyConversation,
+    Seq,
+};
 use crate::error::StoreError;
 use crate::id::{ConversationId, EntryId, UserId};
 use crate::time::Timestamp;
@@ -80,20 +83,6 @@ pub struct EntryPage {
     pub more: bool,
 }
 
-/// Where a page of messages begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessageAnchor {
-    /// The newest messages, so many of the newest skipped.
-    Newest {
-        /// Messages to skip.
-        offset: u32,
-    },
-    /// The newest messages below this entry.
-    Before(Seq),
-    /// The oldest messages above this entry.
-    After(Seq),
-}
-
 /// A page of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageQuery {
@@ -109,16 +98,6 @@ pub struct MessageQuery {
     pub max_bytes: usize,
 }
 
-/// Messages, the oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct MessagePage {
-    /// The entries; all are messages.
-    pub entries: Vec<Entry>,
-    /// Whether there are more in the direction that was asked for: older ones for
-    /// `Newest` and `Before`, newer ones for `After`.
-    pub has_more: bool,
-}
-
 /// Which of a user's conversations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MembershipPage {
@@ -128,28 +107,6 @@ pub struct MembershipPage {
     pub after: Option<ConversationId>,
     /// At most so many.
     pub limit: u32,
-}
-
-/// How many messages by others a user has not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unread {
-    /// Exactly so many.
-    Exactly(u64),
-    /// So many or more.
-    AtLeast(u64),
-}
-
-/// One of a user's conversations, as a list shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MyConversation {
-    /// The conversation.
-    pub conversation: Conversation,
-    /// The user's row in it.
-    pub member: Member,
-    /// Its newest message; `None` for invitees and where there is none (in a private room: none since the latest join).
-    pub last_message: Option<Entry>,
-    /// Messages by others above the read position (at least the latest join); `Exactly(0)` for invitees.
-    pub unread: Unread,
 }
 
 /// Where a user stands in a conversation, read at one moment.

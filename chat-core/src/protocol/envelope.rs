@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{ActionError, Code};
+use crate::error::{ActionError, Code};
 use crate::limits::hard;
 
 /// How a client named a request: a JSON string or number, kept as it was written.

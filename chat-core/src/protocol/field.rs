@@ -10,7 +10,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess};
 use serde_json::value::RawValue;
 
 use super::envelope::{Envelope, Field, shortened};
-use super::{ActionError, Code};
+use crate::error::{ActionError, Code};
 
 /// Reads all fields of `envelope` but those of the envelope itself.
 pub(super) fn read<'e, T: Deserialize<'e>>(envelope: &'e Envelope<'_>) -> Result<T, ActionError> {

@@ -4,7 +4,6 @@
 //! the envelope first, so that every error still carries the `request_id`.
 //! What the actions do, and who may do what, is the engine's business.
 
-mod code;
 mod envelope;
 pub mod event;
 mod field;
@@ -13,11 +12,13 @@ pub mod request;
 #[cfg(test)]
 mod tests;
 
-pub use code::{ActionError, Code, UnauthenticatedReason};
 pub use envelope::{DecodeError, Envelope, RequestId};
 pub use event::{EntryContext, Push, entry_push};
 pub use reply::{failure, success};
 pub use request::Request;
+
+// What a refusal says: named in the signatures of this module.
+pub use crate::error::{ActionError, Code, UnauthenticatedReason};
 
 /// The version of the protocol that this module speaks.
 pub const VERSION: u32 = 1;

@@ -5,14 +5,17 @@ use crate::chat::operation::{ConversationRef, Operation};
 use crate::chat::permission::ConversationAction;
 use crate::chat::sequencer::Reply;
 use crate::chat::user::User;
-use crate::domain::{ClientId, Content, EntryBody, InvalidText, Message, MessageKind, Seq};
+use crate::domain::{
+    ClientId, Content, EntryBody, InvalidText, Message, MessageAnchor, MessageKind, MessagePage, Seq,
+};
+use crate::error::ActionError;
 use crate::frame::ConnectionId;
 use crate::id::{EntryId, UserId};
 use crate::limits::hard;
-use crate::port::{EphemeralTarget, MessageAnchor, MessagePage, MessageQuery};
+use crate::port::{EphemeralTarget, MessageQuery};
+use crate::protocol::EntryContext;
 use crate::protocol::event::{Push, ReadMarker, Typing};
 pub use crate::protocol::reply::SendReply as Sent;
-use crate::protocol::{ActionError, EntryContext};
 
 /// A message to send.
 #[derive(Debug, Clone, PartialEq, Eq)]

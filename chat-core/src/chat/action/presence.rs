@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use crate::chat::user::User;
 use crate::domain::{DisplayName, Presence, Profile, Status};
+use crate::error::ActionError;
 use crate::id::UserId;
 use crate::limits::hard;
-use crate::protocol::ActionError;
 
 /// A profile as far as the caller may see it.
 pub type VisibleProfile = Profile;

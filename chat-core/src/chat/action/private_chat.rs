@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::chat::user::User;
-use crate::domain::{Conversation, ConversationKind, Pair};
+use crate::domain::{Conversation, ConversationKind, MyConversation, Pair};
+use crate::error::ActionError;
 use crate::id::{ConversationId, UserId};
-use crate::port::MyConversation;
-use crate::protocol::ActionError;
 
 impl User {
     /// The private chat with another user; created if there is none yet. Always the same for a

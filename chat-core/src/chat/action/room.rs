@@ -7,11 +7,13 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::chat::operation::{ConversationRef, Operation};
 use crate::chat::permission::ConversationAction;
 use crate::chat::user::User;
-use crate::domain::{Conversation, ConversationKind, Entry, Member, Role, RoomName, Seq, Topic, Visibility};
+use crate::domain::{
+    Conversation, ConversationKind, Entry, Member, MyConversation, Role, RoomName, Seq, Topic, Visibility,
+};
+use crate::error::ActionError;
 use crate::id::{ConversationId, EntryId, UserId};
 use crate::limits::hard;
-use crate::port::{MembershipPage, MyConversation, NewConversation, RoomQuery};
-use crate::protocol::ActionError;
+use crate::port::{MembershipPage, NewConversation, RoomQuery};
 
 /// A room to create.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,11 +7,12 @@ use crate::chat::operation::ConversationRef;
 use crate::chat::permission::ConversationAction;
 use crate::chat::user::User;
 use crate::domain::{Entry, Seq};
+use crate::error::{ActionError, Code};
 use crate::id::ConversationId;
 use crate::limits::hard;
 use crate::port::{EntryRange, Standing};
+use crate::protocol::EntryContext;
 use crate::protocol::reply::SyncState;
-use crate::protocol::{ActionError, Code, EntryContext};
 
 /// What was missed of one conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,11 +13,10 @@ use crate::chat::engine::Engine;
 use crate::chat::log_state::{Learned, LogState};
 use crate::chat::operation::{Operation, decide};
 use crate::domain::{Conversation, Draft, Entry, EntryBody, Event, Head, Seq};
-use crate::error::{Retry, StoreError};
+use crate::error::{ActionError, Retry, StoreError};
 use crate::id::UserId;
 use crate::limits::hard;
 use crate::port::{Append, Appended, Creation, Delivery, EntryRange, NewConversation};
-use crate::protocol::ActionError;
 
 /// How often a batch is decided again after another node was faster.
 const CONFLICT_ATTEMPTS: u32 = 8;

@@ -34,10 +34,10 @@ use super::engine::Engine;
 use super::log_state::{Learned, LogState, RowsVersion};
 use super::operation::{ConversationRef, Operation};
 use crate::domain::{Conversation, Entry, Head, Member, Seq};
+use crate::error::ActionError;
 use crate::id::{ConversationId, EntryId, UserId};
 use crate::limits::hard;
 use crate::port::NewConversation;
-use crate::protocol::ActionError;
 use crate::time::Timestamp;
 
 /// How long to wait before it is looked again what became of an unknown outcome; doubles up to the second.

@@ -6,9 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
 
 use super::{seconds, username};
-use crate::domain::{DeviceName, DisplayName, Presence, Profile, SessionInfo, Status};
+use crate::domain::{DeviceName, DisplayName, Grant, Identity, Presence, Profile, SessionInfo, Status};
 use crate::id::{SessionId, UserId};
-use crate::port::{Grant, Identity};
 use crate::time::Timestamp;
 
 /// `register`, `update_profile`.

@@ -4,10 +4,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::domain::{ClientId, Content, Entry, EntryBody, MessageKind, Seq};
+use crate::domain::{ClientId, Content, Entry, EntryBody, MessageKind, MessagePage, Seq};
 use crate::frame::Frame;
 use crate::id::{EntryId, UserId};
-use crate::port::MessagePage;
 use crate::protocol::event::{ConversationKey, EntryContext};
 use crate::time::Timestamp;
 

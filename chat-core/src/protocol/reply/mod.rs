@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{ActionError, Code, RequestId, UnauthenticatedReason};
+use super::RequestId;
+use crate::error::{ActionError, Code, UnauthenticatedReason};
 use crate::frame::Frame;
 use crate::limits::hard;
 use crate::time::Timestamp;

@@ -4,10 +4,10 @@ use serde::Serialize;
 
 use super::MessageView;
 use crate::domain::{
-    Conversation, ConversationKind, Member, MemberState, Role, RoomName, Seq, Topic, Visibility,
+    Conversation, ConversationKind, Member, MemberState, MyConversation, Role, RoomName, Seq, Topic, Unread,
+    Visibility,
 };
 use crate::id::{ConversationId, UserId};
-use crate::port::{MyConversation, Unread};
 use crate::protocol::event::EntryContext;
 
 /// `create_room`.

@@ -5,8 +5,9 @@ use serde::Deserialize;
 
 use super::value::{self, PageLimit, UserIds, WireId};
 use crate::domain::{DeviceName, DisplayName, Email, Status};
+use crate::error::ActionError;
 use crate::id::SessionId;
-use crate::protocol::{ActionError, Envelope};
+use crate::protocol::Envelope;
 
 /// Creates an account.
 #[derive(Debug, Clone, Deserialize)]

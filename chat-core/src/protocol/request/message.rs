@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::value::{self, Cursors, PageLimit, WireId};
-use crate::domain::{ClientId, Content, MessageKind, Seq};
+use crate::domain::{ClientId, Content, MessageAnchor, MessageKind, Seq};
+use crate::error::ActionError;
 use crate::id::{ConversationId, UserId};
-use crate::port::MessageAnchor;
-use crate::protocol::{ActionError, Envelope, field};
+use crate::protocol::{Envelope, field};
 
 /// Sends to a room.
 #[derive(Debug, Clone, Deserialize)]

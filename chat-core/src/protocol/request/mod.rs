@@ -18,8 +18,9 @@ pub use room::{
 };
 pub use value::{ConversationSelector, Cursors, PageLimit, UserIds, WireId};
 
+use super::Envelope;
 use super::field::read;
-use super::{ActionError, Code, Envelope};
+use crate::error::{ActionError, Code};
 
 /// Each line is an action: its name, its variant with the type of its fields, and how these are read.
 macro_rules! actions {

@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::value::{self, ConversationSelector, PageLimit, WireId};
 use crate::domain::{Role, RoomName, Seq, Topic, Visibility};
+use crate::error::ActionError;
 use crate::id::{ConversationId, UserId};
-use crate::protocol::{ActionError, Envelope, field};
+use crate::protocol::{Envelope, field};
 
 /// Creates a room; the caller is its owner.
 #[derive(Debug, Clone, Deserialize)]

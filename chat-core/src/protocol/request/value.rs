@@ -10,9 +10,9 @@ use serde::de::{self, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::domain::Seq;
+use crate::error::ActionError;
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
-use crate::protocol::ActionError;
 
 /// An id as a client wrote it. Any string is one; a string that is no id names nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
