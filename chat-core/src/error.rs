@@ -1,4 +1,4 @@
-//! One error type per port, with what a caller may do next, and the one of actions.
+//! One error type per port that can fail, with what a caller may do next, and the one of actions.
 //!
 //! Errors of ports keep their source for the log. What a user is told of them is decided here and
 //! nowhere else, where they become an [`ActionError`]. How that is written is the protocol's business.
@@ -129,17 +129,6 @@ impl AuthError {
             other => other,
         }
     }
-}
-
-/// Why a hub could not do what it was asked. What it lost is repaired from the log.
-#[derive(Debug, thiserror::Error)]
-pub enum HubError {
-    /// The bus between the nodes cannot be reached.
-    #[error("the hub is unavailable: {0}")]
-    Unavailable(Source),
-    /// The other node did not answer in time.
-    #[error("the other node did not answer in time")]
-    Timeout,
 }
 
 /// What a refused request answers as `code`. Codes are never reused.

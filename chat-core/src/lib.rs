@@ -50,7 +50,7 @@
 //! |---|---|
 //! | [`domain`] | the words of the product, as types that cannot hold a wrong value; [`id`], [`time`] and [`limits`] beside it |
 //! | [`port`] | what the engine asks of the world: [`Auth`](port::Auth), [`AccountStore`](port::AccountStore), [`RoomStore`](port::RoomStore), [`PresenceHub`](port::PresenceHub), each sentence of their contracts held by a conformance case of `chat-testkit` |
-//! | [`error`] | one error type for each port, and what a caller may do next; the one of actions, and its codes |
+//! | [`error`] | one error type for each port that can fail, and what a caller may do next; the one of actions, and its codes |
 //! | [`frame`] | what leaves on a connection, encoded once |
 //! | [`chat`] | the engine: [`Chat`], its builder, the typed API [`User`](chat::User), hooks and own actions, sequencers, the permission table, connections |
 //! | [`hub`] | live delivery in one process: rings, cursors, outboxes, presence |

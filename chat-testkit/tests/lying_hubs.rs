@@ -5,13 +5,11 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chat_core::domain::{Draft, Seq, Status};
-use chat_core::error::HubError;
+use chat_core::domain::{Seq, Status};
 use chat_core::hub::{ConnectionId, DisconnectReason, Frame, LocalHub};
 use chat_core::id::{ConversationId, SessionId, UserId};
 use chat_core::port::{
-    Connection, Delivery, EphemeralTarget, Forwarded, HubListener, Membership, PresenceHub, Publication,
-    Subscription,
+    Connection, Delivery, EphemeralTarget, HubListener, Membership, PresenceHub, Publication, Subscription,
 };
 use chat_core::time::Timestamp;
 use chat_testkit::{Harness, presence_hub, suite};
@@ -31,7 +29,6 @@ enum Lie {
     CountsEverybody,
     DisconnectsEverySession,
     DisconnectsEveryConnection,
-    DisconnectsNobody,
     SignalsToTheSender,
     SignalsToEveryConnection,
     StatusesSorted,
@@ -39,7 +36,6 @@ enum Lie {
     NobodyGoesOffline,
     PresenceInLargeRooms,
     ListenerKept,
-    SomebodyElseAppends,
 }
 
 /// Each lie with the case that must find it out.
@@ -57,7 +53,6 @@ const LIES: &[(Lie, &str)] = &[
     (Lie::CountsEverybody, "connections_of_a_user_are_counted"),
     (Lie::DisconnectsEverySession, "a_session_is_disconnected_with_its_connections"),
     (Lie::DisconnectsEveryConnection, "a_user_is_disconnected_but_for_one_connection"),
-    (Lie::DisconnectsNobody, "everybody_is_disconnected"),
     (Lie::SignalsToTheSender, "signals_reach_members_but_one"),
     (Lie::SignalsToEveryConnection, "signals_reach_a_users_other_connections"),
     (Lie::StatusesSorted, "statuses_are_answered_in_their_order"),
@@ -65,7 +60,6 @@ const LIES: &[(Lie, &str)] = &[
     (Lie::NobodyGoesOffline, "a_user_goes_offline_with_the_last_connection"),
     (Lie::PresenceInLargeRooms, "presence_is_pushed_in_small_conversations"),
     (Lie::ListenerKept, "a_listener_may_be_gone"),
-    (Lie::SomebodyElseAppends, "a_lone_node_owns_every_conversation"),
 ];
 
 /// A case that waits in vain takes long, so all run at once.
@@ -124,7 +118,6 @@ impl Lying {
     }
 }
 
-#[async_trait]
 impl PresenceHub for Lying {
     fn listen(&self, listener: Weak<dyn HubListener>) {
         if self.tells(Lie::ListenerKept) {
@@ -251,12 +244,6 @@ impl PresenceHub for Lying {
         self.honest.disconnect(user, session, but, reason)
     }
 
-    fn disconnect_all(&self, reason: DisconnectReason) {
-        if !self.tells(Lie::DisconnectsNobody) {
-            self.honest.disconnect_all(reason);
-        }
-    }
-
     fn tick(&self, now: Timestamp) -> Vec<(UserId, Timestamp)> {
         let offline = self.honest.tick(now);
         if self.tells(Lie::NobodyGoesOffline) { Vec::new() } else { offline }
@@ -264,16 +251,5 @@ impl PresenceHub for Lying {
 
     fn connected_users(&self) -> Vec<UserId> {
         self.honest.connected_users()
-    }
-
-    async fn forward_append(
-        &self,
-        conversation: ConversationId,
-        drafts: Vec<Draft>,
-    ) -> Result<Forwarded, HubError> {
-        if self.tells(Lie::SomebodyElseAppends) {
-            return Ok(Forwarded::Done(Vec::new()));
-        }
-        self.honest.forward_append(conversation, drafts).await
     }
 }

@@ -4,20 +4,16 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Wea
 use std::task::Waker;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::DisconnectReason;
 use super::presence::PresenceBook;
 use super::registry::Registry;
 use super::ring::RingBudget;
-use crate::domain::{Draft, Seq, Status};
-use crate::error::HubError;
+use crate::domain::{Seq, Status};
 use crate::frame::{ConnectionId, Frame};
 use crate::id::{ConversationId, SessionId, UserId};
 use crate::limits::{Limits, hard};
 use crate::port::{
-    Connection, Delivery, EphemeralTarget, Forwarded, HubListener, Membership, PresenceHub, Publication,
-    Subscription,
+    Connection, Delivery, EphemeralTarget, HubListener, Membership, PresenceHub, Publication, Subscription,
 };
 use crate::time::Timestamp;
 
@@ -70,7 +66,6 @@ impl Default for LocalHub {
     }
 }
 
-#[async_trait]
 impl PresenceHub for LocalHub {
     fn listen(&self, _listener: Weak<dyn HubListener>) {}
 
@@ -164,12 +159,6 @@ impl PresenceHub for LocalHub {
         count
     }
 
-    fn disconnect_all(&self, reason: DisconnectReason) {
-        let mut wakers = Vec::new();
-        self.read().all_outboxes().for_each(|outbox| outbox.close_quietly(reason, &mut wakers));
-        wake(wakers);
-    }
-
     fn tick(&self, now: Timestamp) -> Vec<(UserId, Timestamp)> {
         let mut wakers = Vec::new();
         let (offline, announcements) = self.write().tick(now, &mut wakers);
@@ -188,14 +177,6 @@ impl PresenceHub for LocalHub {
 
     fn connected_users(&self) -> Vec<UserId> {
         self.read().connected_users()
-    }
-
-    async fn forward_append(
-        &self,
-        _conversation: ConversationId,
-        _drafts: Vec<Draft>,
-    ) -> Result<Forwarded, HubError> {
-        Ok(Forwarded::Mine)
     }
 }
 

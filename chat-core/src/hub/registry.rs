@@ -351,10 +351,6 @@ impl Registry {
             .map(|attached| &attached.outbox)
     }
 
-    pub(super) fn all_outboxes(&self) -> impl Iterator<Item = &Arc<Outbox>> {
-        self.connections.values().map(|attached| &attached.outbox)
-    }
-
     pub(super) fn connected_users(&self) -> Vec<UserId> {
         let connected = self.users.iter().filter(|(_, user)| !user.connections.is_empty());
         connected.map(|(id, _)| *id).collect()

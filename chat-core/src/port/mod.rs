@@ -15,8 +15,8 @@ pub use account_store::{
 };
 pub use auth::{Auth, ClientContext, Credentials, Registration};
 pub use presence_hub::{
-    Connection, Delivery, EphemeralTarget, Forwarded, HubListener, LiveEntry, Membership, PresenceHub,
-    Publication, Subscription,
+    Connection, Delivery, EphemeralTarget, HubListener, LiveEntry, Membership, PresenceHub, Publication,
+    Subscription,
 };
 pub use room_store::{
     Append, Appended, Creation, EntryPage, EntryRange, MembershipPage, MessageQuery, NewConversation,

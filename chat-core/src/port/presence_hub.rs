@@ -7,14 +7,10 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use async_trait::async_trait;
-
-use crate::domain::{Draft, Entry, Seq, Status};
-use crate::error::HubError;
+use crate::domain::{Entry, Seq, Status};
 use crate::frame::{ConnectionId, Frame};
 use crate::hub::{DisconnectReason, Outbox};
 use crate::id::{ConversationId, SessionId, UserId};
-use crate::port::Appended;
 use crate::time::Timestamp;
 
 /// A signed-in connection.
@@ -106,15 +102,6 @@ pub enum EphemeralTarget {
     },
 }
 
-/// What became of an append that another node may own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Forwarded {
-    /// No other node owns the conversation: append here.
-    Mine,
-    /// The owner appended.
-    Done(Vec<Appended>),
-}
-
 /// The engine, as a hub sees it. Calls come from hubs that connect several nodes.
 pub trait HubListener: fmt::Debug + Send + Sync + 'static {
     /// Another node says that these entries were appended. The engine believes only what the log confirms.
@@ -129,7 +116,7 @@ pub trait HubListener: fmt::Debug + Send + Sync + 'static {
 
 /// Connections, their live delivery, and presence.
 ///
-/// The synchronous methods return at once, whatever sockets or other nodes do.
+/// Every method returns at once, whatever sockets or other nodes do.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -147,7 +134,6 @@ pub trait HubListener: fmt::Debug + Send + Sync + 'static {
 /// assert_eq!(outbox.closed(), Some(DisconnectReason::SessionEnded));
 /// ```
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
-#[async_trait]
 pub trait PresenceHub: fmt::Debug + Send + Sync + 'static {
     /// Tells the hub where hints from other nodes go. Called once, before anything else.
     fn listen(&self, listener: Weak<dyn HubListener>);
@@ -203,22 +189,10 @@ pub trait PresenceHub: fmt::Debug + Send + Sync + 'static {
         reason: DisconnectReason,
     ) -> usize;
 
-    /// Closes every connection here.
-    fn disconnect_all(&self, reason: DisconnectReason);
-
     /// Does what is due: announces presence that has settled, forgets what is over. The engine calls
     /// it every few hundred milliseconds. Answers the users who went offline since, and when they were last seen.
     fn tick(&self, now: Timestamp) -> Vec<(UserId, Timestamp)>;
 
     /// The users who are connected here.
     fn connected_users(&self) -> Vec<UserId>;
-
-    /// Hands drafts to the node that owns the conversation.
-    ///
-    /// **Errors**: after 300 ms without an answer; the same drafts may then be appended here, as their ids stay.
-    async fn forward_append(
-        &self,
-        conversation: ConversationId,
-        drafts: Vec<Draft>,
-    ) -> Result<Forwarded, HubError>;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat_core::domain::Entry;
 use chat_core::hub::DisconnectReason;
 use chat_core::id::{ConversationId, SessionId, UserId};
-use chat_core::port::{Forwarded, HubListener};
+use chat_core::port::HubListener;
 
 use super::Hub;
 use super::device::{Device, say, texts};
@@ -79,18 +79,6 @@ pub(super) async fn a_user_is_disconnected_but_for_one_connection(hub: Hub) {
     assert_eq!(hub.disconnect(random::user(), None, None, reason), 0);
 }
 
-/// `disconnect_all`: closes every connection; the first reason stays.
-pub(super) async fn everybody_is_disconnected(hub: Hub) {
-    let devices = [0, 1, 2].map(|_| Device::attach(hub.port(), random::user()));
-    let room = random::conversation();
-    let reader = Device::join(hub.port(), random::user(), room, 0);
-    say(&*hub, room, [1]);
-    hub.disconnect_all(DisconnectReason::Shutdown);
-    hub.disconnect_all(DisconnectReason::Panic);
-    assert_eq!(devices.map(|device| device.closed()), [Some(DisconnectReason::Shutdown); 3]);
-    reader.expect(&texts(room, [1])).await;
-}
-
 #[derive(Debug)]
 struct Deaf;
 
@@ -110,12 +98,4 @@ pub(super) async fn a_listener_may_be_gone(hub: Hub) {
     let device = Device::join(hub.port(), random::user(), room, 0);
     say(&*hub, room, [1]);
     device.expect(&texts(room, [1])).await;
-}
-
-/// `forward_append`: with nobody else there every append is this node's.
-pub(super) async fn a_lone_node_owns_every_conversation(hub: Hub) {
-    for _ in 0..20 {
-        let forwarded = hub.forward_append(random::conversation(), Vec::new()).await;
-        assert_eq!(forwarded.expect("an answer"), Forwarded::Mine);
-    }
 }

@@ -32,9 +32,7 @@ crate::suite::suite! {
         a_detached_connection_gets_nothing,
         a_session_is_disconnected_with_its_connections,
         a_user_is_disconnected_but_for_one_connection,
-        everybody_is_disconnected,
         a_listener_may_be_gone,
-        a_lone_node_owns_every_conversation,
     }
     delivery {
         every_device_gets_every_entry_in_order,

@@ -168,7 +168,7 @@ fn what_was_queued_before_a_close_is_given_out() {
     let client = Client::join(&hub, user(1), ROOM, 0);
     publish(&hub, ROOM, 1..=2);
     client.outbox().reply(Frame::new("reply".into()));
-    hub.disconnect_all(DisconnectReason::Shutdown);
+    hub.disconnect(user(1), None, None, DisconnectReason::Shutdown);
     client.outbox().close(DisconnectReason::Flood);
     publish(&hub, ROOM, 3..=3);
     client.outbox().signal(Frame::new("typing".into()));
