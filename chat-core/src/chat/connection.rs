@@ -24,6 +24,7 @@ use crate::id::{SessionId, UserId};
 use crate::limits::hard;
 use crate::port::{ClientContext, Connection, EntryRange, Subscription};
 use crate::protocol::event::{Connected, Push};
+use crate::protocol::reply::PresenceView;
 use crate::protocol::{EntryContext, entry_push};
 use crate::time::Timestamp;
 
@@ -112,6 +113,7 @@ impl Outbound {
     /// The connection has ended, for this reason, and every frame before that was given out.
     pub async fn frames(&mut self, batch: &mut Vec<Frame>, max_bytes: usize) -> Result<(), DisconnectReason> {
         let shared = self.shared.clone();
+        let before = batch.len();
         loop {
             if let Some((behind, reading)) = &mut self.reading {
                 let read = reading.await;
@@ -122,8 +124,18 @@ impl Outbound {
                 }
                 self.reading = None;
             }
-            match shared.outbox.take(batch, max_bytes) {
+            let bytes: usize = batch.iter().skip(before).map(Frame::len).sum();
+            match shared.outbox.take(batch, max_bytes.saturating_sub(bytes)) {
+                Taken::Presence(users) => {
+                    let users = users.into_iter().map(PresenceView::from).collect();
+                    batch.push(Push::Presence { users }.encode());
+                }
                 Taken::Frames => {
+                    shared.room.notify_one();
+                    return Ok(());
+                }
+                // Only presence was found before; the next call finds this again.
+                Taken::Nothing | Taken::Closed(_) | Taken::Behind(_) if batch.len() > before => {
                     shared.room.notify_one();
                     return Ok(());
                 }

@@ -16,8 +16,6 @@ use crate::domain::{Presence, Seq};
 use crate::frame::Frame;
 use crate::id::{ConversationId, UserId};
 use crate::limits::hard;
-use crate::protocol::Push;
-use crate::protocol::reply::PresenceView;
 
 /// What leaves on one connection, in this order: replies, durable frames, presence, other ephemeral frames.
 ///
@@ -32,6 +30,9 @@ pub struct Outbox {
 pub enum Taken {
     /// At least one frame was put into the batch; there may be more.
     Frames,
+    /// The presence of these users leaves behind what was put into the batch, if anything was, in a frame that the
+    /// caller makes. There may be more; this is given out once.
+    Presence(Vec<Presence>),
     /// There is nothing to send: wait with [`Outbox::notified`].
     Nothing,
     /// Entries have to be read from the store before the connection can go on: see [`Outbox::advance`].
@@ -130,7 +131,7 @@ impl Outbox {
     }
 
     /// Appends frames that are ready to `batch`, until they have about `max_bytes`; at least one if there is
-    /// one.
+    /// one. Ends at presence, which is given out as values: what a frame of it looks like is not known here.
     pub fn take(&self, batch: &mut Vec<Frame>, max_bytes: usize) -> Taken {
         let mut replier = None;
         let taken = self.take_frames(batch, max_bytes.max(1), &mut replier);
@@ -269,9 +270,10 @@ impl Outbox {
                 Reading::TooFar => state.close(DisconnectReason::TooSlow),
             }
         }
-        if room > 0 {
-            state.move_ephemeral(batch, &mut room);
+        if room > 0 && !state.presence.is_empty() {
+            return Taken::Presence(std::mem::take(&mut state.presence).into_values().collect());
         }
+        move_frames(&mut state.ephemeral, batch, &mut room);
         match state.closed {
             _ if batch.len() > before => Taken::Frames,
             Some(reason) => Taken::Closed(reason),
@@ -322,16 +324,6 @@ impl State {
         self.ready = VecDeque::new();
         self.presence = HashMap::new();
         self.ephemeral = VecDeque::new();
-    }
-
-    fn move_ephemeral(&mut self, batch: &mut Vec<Frame>, room: &mut usize) {
-        if !self.presence.is_empty() {
-            let waiting = std::mem::take(&mut self.presence).into_values();
-            let frame = Push::Presence { users: waiting.map(PresenceView::from).collect() }.encode();
-            *room = room.saturating_sub(frame.len());
-            batch.push(frame);
-        }
-        move_frames(&mut self.ephemeral, batch, room);
     }
 }
 

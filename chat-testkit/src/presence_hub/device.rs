@@ -7,6 +7,8 @@ use chat_core::domain::{Content, Entry, EntryBody, Message, MessageKind, Seq};
 use chat_core::hub::{ConnectionId, DisconnectReason, Frame, Outbox, Taken};
 use chat_core::id::{ConversationId, SessionId, UserId};
 use chat_core::port::{Connection, LiveEntry, Membership, PresenceHub, Publication, Subscription};
+use chat_core::protocol::Push;
+use chat_core::protocol::reply::PresenceView;
 use chat_core::time::Timestamp;
 
 use crate::random;
@@ -137,6 +139,10 @@ impl Device {
             got.extend(batch.iter().map(|frame| frame.text().to_owned()));
             match taken {
                 Taken::Frames => {}
+                Taken::Presence(users) => {
+                    let users = users.into_iter().map(PresenceView::from).collect();
+                    got.push(Push::Presence { users }.encode().text().to_owned());
+                }
                 Taken::Behind(behind) => {
                     let missing = behind.after.get() + 1..=behind.upto.get();
                     let frame = |number| (seq(number), Frame::new(text(behind.conversation, number)));

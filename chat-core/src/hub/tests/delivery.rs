@@ -63,7 +63,7 @@ fn a_batch_ends_near_its_size_and_the_rest_follows_in_order() {
         match taken {
             Taken::Frames => assert!(texts.len() <= 2, "{texts:?}"),
             Taken::Nothing => break,
-            Taken::Behind(_) | Taken::Closed(_) => panic!("{taken:?}"),
+            Taken::Presence(_) | Taken::Behind(_) | Taken::Closed(_) => panic!("{taken:?}"),
         }
     }
     let expected = [texts(ROOM, 1..=4), texts(OTHER_ROOM, 1..=2)].concat();

@@ -12,6 +12,8 @@ use super::{Behind, ConnectionId, DisconnectReason, Frame, LocalHub, Outbox, Tak
 use crate::domain::{Entry, EntryBody, Event, Seq};
 use crate::id::{ConversationId, EntryId, SessionId, UserId};
 use crate::port::{Connection, LiveEntry, Membership, PresenceHub, Publication, Subscription};
+use crate::protocol::Push;
+use crate::protocol::reply::PresenceView;
 use crate::time::Timestamp;
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -108,6 +110,10 @@ impl Client {
     fn take(&self, max_bytes: usize) -> (Taken, Vec<String>) {
         let mut batch = Vec::new();
         let taken = self.outbox().take(&mut batch, max_bytes);
+        if let Taken::Presence(users) = &taken {
+            let users = users.iter().copied().map(PresenceView::from).collect();
+            batch.push(Push::Presence { users }.encode());
+        }
         (taken, batch.iter().map(|frame| frame.text().to_owned()).collect())
     }
 
@@ -118,7 +124,7 @@ impl Client {
             let (taken, more) = self.take(usize::MAX);
             texts.extend(more);
             match taken {
-                Taken::Frames => {}
+                Taken::Frames | Taken::Presence(_) => {}
                 Taken::Behind(behind) => self.outbox().advance(&behind, stored(&behind)),
                 Taken::Nothing | Taken::Closed(_) => return texts,
             }

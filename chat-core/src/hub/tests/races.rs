@@ -21,7 +21,7 @@ async fn read_until(client: &Client, is_all: impl Fn(&[String]) -> bool) -> Vec<
                     let part = stored(&behind).into_iter().take(20).collect();
                     client.outbox().advance(&behind, part);
                 }
-                Taken::Frames | Taken::Nothing => {}
+                Taken::Frames | Taken::Presence(_) | Taken::Nothing => {}
                 Taken::Closed(DisconnectReason::TooSlow) => return,
                 Taken::Closed(reason) => panic!("closed: {reason:?}"),
             }
