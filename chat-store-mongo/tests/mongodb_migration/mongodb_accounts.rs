@@ -1,12 +1,14 @@
 //! Users become accounts.
 
-use chat_core::port::{AccountStore, UsernameKeys};
+use chat_core::domain::ConversationKind;
+use chat_core::port::{AccountStore, RoomStore, UsernameKeys};
+use chat_core::time::Timestamp;
 use chat_store_mongo::migrate_php::FindingKind;
-use mongodb::bson::{Bson, doc};
+use mongodb::bson::{Bson, Document, doc};
 
-use crate::php_chat::{PhpChat, TakenOver, user};
+use crate::php_chat::{Migrated, PhpChat, conversation, user};
 
-impl TakenOver {
+impl Migrated {
     async fn found_as(&self, name: &str) -> Option<String> {
         let folded = name.to_lowercase();
         let keys = UsernameKeys { text: name.to_owned(), skeleton: folded.clone(), folded };
@@ -85,6 +87,51 @@ async fn users_who_lack_something_get_what_an_account_must_have() {
     assert_eq!(account.username, format!("user-{}", &id.to_hex()[18..]));
     assert_eq!((account.email, account.password_hash.as_str(), account.last_login), (None, "", None));
     assert_eq!(account.created_at.unix_ms(), id.timestamp().timestamp_millis());
+}
+
+#[tokio::test]
+async fn names_that_are_numbers_and_dates_that_are_texts_are_read() {
+    let php = PhpChat::new().await;
+    let [number, phone, text] = [1, 2, 30].map(PhpChat::id);
+    let registered = "2020-09-13 12:26:47";
+    php.insert(
+        "users",
+        doc! { "_id": number, "username": 2024, "password": "$2y$10$a", "created_at": registered },
+    )
+    .await;
+    let fields = doc! { "username": 13_800_138_000_i64, "created_at": "2020-09-13T14:26:47+02:00" };
+    let more = doc! { "_id": phone, "password": "$2y$10$b", "last_login": "2023-11-14 22:13:20" };
+    php.insert("users", fields.into_iter().chain(more).collect()).await;
+    // Younger, and of the same name.
+    php.insert("users", doc! { "_id": text, "username": "2024", "password": "$2y$10$c" }).await;
+    let room = php.room(10, &[number]).await;
+    let named = doc! { "$set": { "name": 7, "topic": 1.0 } };
+    php.database.collection::<Document>("chat_rooms").update_one(doc! { "_id": room }, named).await.unwrap();
+    php.message(20, doc! { "room_id": room, "sender_id": number, "timestamp": "2023-11-14T22:13:20Z" }).await;
+    let migrated = php.migrate().await;
+
+    let account = async |id| migrated.store.account(user(id)).await.unwrap().unwrap();
+    let [number, phone, text] = [account(number).await, account(phone).await, account(text).await];
+    assert_eq!((number.username.as_str(), String::from(number.display_name)), ("2024", "2024".to_owned()));
+    assert_eq!(phone.username, "13800138000");
+    assert_eq!(text.username, format!("2024-{}", &PhpChat::id(30).to_hex()[18..]));
+    assert_eq!([number.created_at, phone.created_at].map(Timestamp::unix_ms), [1_600_000_007_000; 2]);
+    assert_eq!(phone.last_login.map(Timestamp::unix_ms), Some(1_700_000_000_000));
+    assert_eq!(migrated.found_as("13800138000").await.as_deref(), Some("13800138000"));
+    let ConversationKind::Room { name, topic, .. } =
+        migrated.store.conversation(conversation(room)).await.unwrap().unwrap().kind
+    else {
+        panic!("it is no room")
+    };
+    assert_eq!((name.as_str(), topic.as_str()), ("7", "1"));
+    let timestamp =
+        php.row("messages", PhpChat::id(20)).await.get_datetime("timestamp").unwrap().timestamp_millis();
+    assert_eq!(timestamp, 1_700_000_000_000);
+    // The third user has no date at all.
+    use FindingKind::{TimeUnreadable, UsernameDuplicate};
+    let mut kinds = migrated.kinds();
+    kinds.retain(|kind| [TimeUnreadable, UsernameDuplicate, FindingKind::RoomName].contains(kind));
+    assert_eq!(kinds, [UsernameDuplicate, TimeUnreadable]);
 }
 
 #[tokio::test]

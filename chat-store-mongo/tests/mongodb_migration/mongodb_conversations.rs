@@ -7,9 +7,9 @@ use chat_store_mongo::migrate_php::FindingKind;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, doc};
 
-use crate::php_chat::{PhpChat, TakenOver, conversation, field, user};
+use crate::php_chat::{Migrated, PhpChat, conversation, field, user};
 
-impl TakenOver {
+impl Migrated {
     /// The events of a log, each with its number and the user it is about.
     async fn events(&self, id: ObjectId) -> Vec<(u64, &'static str, UserId)> {
         let events = self.log(id).await.into_iter().filter_map(|entry| match &entry.body {

@@ -7,7 +7,7 @@ use chat_store_mongo::migrate_php::FindingKind;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::php_chat::{PhpChat, TakenOver, field, user};
+use crate::php_chat::{Migrated, PhpChat, field, user};
 
 /// A room of two.
 async fn garden() -> (PhpChat, ObjectId, [ObjectId; 2]) {
@@ -24,7 +24,7 @@ async fn unplaced(php: &PhpChat) -> Vec<(Bson, Bson)> {
     rows.map(|row| (field(&row, "_id").clone(), field(&row, "unplaced").clone())).collect()
 }
 
-impl TakenOver {
+impl Migrated {
     /// The only private chat.
     async fn the_chat(&self) -> ObjectId {
         let all = self.store.all_conversations(None, 10).await.unwrap();

@@ -75,7 +75,7 @@ pub(crate) struct PhpChat {
 
 /// What was migrated.
 #[derive(Debug)]
-pub(crate) struct TakenOver {
+pub(crate) struct Migrated {
     pub(crate) store: MongoStore,
     pub(crate) report: Report,
     pub(crate) findings: Vec<Finding>,
@@ -186,7 +186,7 @@ impl PhpChat {
     }
 
     /// Looks, migrates in small pages, and compares what was told before and after.
-    pub(crate) async fn migrate(&self) -> TakenOver {
+    pub(crate) async fn migrate(&self) -> Migrated {
         let (expected, mut announced) = self.survey().await;
         let mut listener = Listener::default();
         let outcome = self.migration().await.page_rows(3).run(&mut listener).await.unwrap();
@@ -197,7 +197,7 @@ impl PhpChat {
         announced.sort_by_key(by_text);
         findings.sort_by_key(by_text);
         assert_eq!(findings, announced, "the survey announced other findings");
-        TakenOver { store: self.test.open().await, report, findings }
+        Migrated { store: self.test.open().await, report, findings }
     }
 
     /// A run that is refused.
@@ -222,7 +222,7 @@ impl PhpChat {
     }
 }
 
-impl TakenOver {
+impl Migrated {
     pub(crate) fn kinds(&self) -> Vec<FindingKind> {
         self.findings.iter().map(|finding| finding.kind).collect()
     }

@@ -28,7 +28,8 @@ pub(crate) async fn migrate(work: &mut Work<'_>, rule: NameRule) -> Result<(), M
         }
         for row in &rows {
             let Some(id) = row.get("_id").and_then(id_of) else { continue };
-            let (change, notes) = account(row, id, names.of(id, usable(original(row, "username"))));
+            let (change, notes) =
+                account(row, id, names.of(id, usable(original(row, "username")).as_deref()));
             for (kind, text) in notes {
                 work.found(kind, (USERS, row.get("_id")), text).await?;
             }
@@ -51,7 +52,7 @@ async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, Migratio
         if rows.is_empty() {
             break;
         }
-        rows.iter().for_each(|row| hashes.add(usable(original(row, "username"))));
+        rows.iter().for_each(|row| hashes.add(usable(original(row, "username")).as_deref()));
     }
     let mut clashes = hashes.complete();
     let mut second = scan();
@@ -62,7 +63,7 @@ async fn decide_names(work: &Work<'_>, rule: NameRule) -> Result<Names, Migratio
         }
         for row in &rows {
             let Some(id) = row.get("_id").and_then(id_of) else { continue };
-            clashes.add(id, created_at(row, id).0, usable(original(row, "username")));
+            clashes.add(id, created_at(row, id).0, usable(original(row, "username")).as_deref());
         }
     }
 }

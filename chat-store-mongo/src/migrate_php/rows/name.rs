@@ -4,6 +4,7 @@
 //! keeps it. Of every name three hashes are kept while it is decided, 24 bytes for a user; only of names that are
 //! like others is more.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use chat_core::time::Timestamp;
 use mongodb::bson::Bson;
 
 use crate::migrate_php::report::{FindingKind, shown};
-use crate::migrate_php::rows::value::{Id, last_digits};
+use crate::migrate_php::rows::value::{Id, last_digits, text_of};
 use crate::table::accounts::DISPLACED;
 
 /// Digits of its id that a name gets behind it, at least.
@@ -64,8 +65,8 @@ fn displaced_key(username: &str) -> String {
 }
 
 /// A name that the PHP chat wrote, if somebody can type it.
-pub(crate) fn usable(name: Option<&Bson>) -> Option<&str> {
-    name.and_then(Bson::as_str).filter(|name| !name.is_empty() && name.len() <= hard::USERNAME_BYTES)
+pub(crate) fn usable(name: Option<&Bson>) -> Option<Cow<'_, str>> {
+    name.and_then(text_of).filter(|name| !name.is_empty() && name.len() <= hard::USERNAME_BYTES)
 }
 
 /// Hashes of all names, of what they fold to, and of what they look like.
@@ -367,7 +368,7 @@ mod tests {
         assert_eq!(named[2].username, "user-000003");
         assert_eq!(kinds(&named[2]), [FindingKind::UsernameMissing]);
         for unusable in
-            [Bson::Null, Bson::Int32(7), Bson::String(String::new()), Bson::String("x".repeat(513))]
+            [Bson::Null, Bson::Boolean(true), Bson::String(String::new()), Bson::String("x".repeat(513))]
         {
             assert_eq!(usable(Some(&unusable)), None);
         }

@@ -14,7 +14,7 @@ use crate::migrate_php::report::{FindingKind, MigrationError, shown, shown_id};
 use crate::migrate_php::rows::id::{Ids, NOBODY, event_id};
 use crate::migrate_php::rows::text::fit_room_name;
 use crate::migrate_php::rows::user::created_at;
-use crate::migrate_php::rows::value::{Id, id_of, last_digits};
+use crate::migrate_php::rows::value::{Id, id_of, last_digits, text_of};
 use crate::table::conversations::{new_row, visibility_name};
 use crate::table::row::{object_id, stored_number};
 
@@ -81,13 +81,13 @@ pub(crate) fn room(row: &Document, id: Id, users: &Ids) -> (Room, Vec<(FindingKi
             heir
         }
     };
-    let written = original(row, "name").and_then(Bson::as_str).unwrap_or_default();
-    let name = fit_room_name(written, &format!("room-{}", last_digits(id, 6)));
+    let written = original(row, "name").and_then(text_of).unwrap_or_default();
+    let name = fit_room_name(&written, &format!("room-{}", last_digits(id, 6)));
     if name != written {
-        let text = format!("its name {} becomes {}", shown(written), shown(&name));
+        let text = format!("its name {} becomes {}", shown(&written), shown(&name));
         notes.push((FindingKind::RoomName, text));
     }
-    let topic = original(row, "topic").and_then(Bson::as_str).and_then(|topic| Topic::new(topic).ok());
+    let topic = original(row, "topic").and_then(text_of).and_then(|topic| Topic::new(topic.as_ref()).ok());
     let topic = topic.map(String::from).unwrap_or_default();
     let id = ConversationId::from_bytes(id);
     let private = visibility_name(Visibility::Private);

@@ -8,7 +8,7 @@ use crate::migrate_php::engine::change::{Change, original, original_given};
 use crate::migrate_php::report::FindingKind;
 use crate::migrate_php::rows::name::Named;
 use crate::migrate_php::rows::text::fit_display_name;
-use crate::migrate_php::rows::value::{Id, last_digits, time_of, time_of_id};
+use crate::migrate_php::rows::value::{Id, last_digits, text_of, time_of, time_of_id};
 use crate::table::row::date;
 
 /// What a hash that can be verified begins with.
@@ -28,6 +28,11 @@ pub(crate) fn created_at(row: &Document, id: Id) -> (Timestamp, Option<(FindingK
     }
 }
 
+/// The name to show that becomes of what was written.
+fn display_name(written: &str, id: Id) -> String {
+    fit_display_name(written, &format!("user-{}", last_digits(id, 6)))
+}
+
 /// What becomes of a user, and what is worth telling.
 pub(crate) fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKind, String)>) {
     let is_ours = ["username_folded", "username_skeleton"].iter().all(|key| row.get_str(key).is_ok());
@@ -40,9 +45,8 @@ pub(crate) fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<
     }
     change.set("created_at", date(created_at));
 
-    let otherwise = format!("user-{}", last_digits(id, 6));
-    let shown = original(row, "display_name").and_then(Bson::as_str).unwrap_or(&named.username);
-    change.add("display_name", fit_display_name(shown, &otherwise));
+    let written = original(row, "display_name").and_then(text_of);
+    change.add("display_name", display_name(written.as_deref().unwrap_or(&named.username), id));
     change.set("username", named.username);
     change.put("username_folded", named.folded);
     change.put("username_skeleton", named.skeleton);
