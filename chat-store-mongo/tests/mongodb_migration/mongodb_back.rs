@@ -1,6 +1,6 @@
 //! The PHP chat can be gone back to, write, and be left again.
 
-use chat_core::domain::{ConversationKind, RoomName, Topic, Visibility};
+use chat_core::domain::{ConversationKind, DisplayName, RoomName, Topic, Visibility};
 use chat_core::id::{ConversationId, EntryId};
 
 use chat_core::port::{AccountStore as _, NewConversation, PasswordWrite, RoomStore as _};
@@ -15,17 +15,14 @@ async fn back(php: &PhpChat) -> Result<u64, MigrationError> {
     php.migration().await.back(&mut Listener::default()).await
 }
 
-/// All rows of the PHP chat, but for what nobody minds.
+/// All rows of the PHP chat, but for fields that say that there is nothing.
 async fn rows(php: &PhpChat) -> Vec<Vec<Document>> {
     let mut all = Vec::new();
     for collection in ["users", "chat_rooms", "private_chats", "messages"] {
         let mut rows = php.rows(collection).await;
         rows.retain(|row| !row.contains_key("from_messages"));
         for row in &mut rows {
-            // That there was nothing, and what means nothing to the PHP chat.
-            for field in ["display_name", "disabled", "topic", "visibility"] {
-                row.remove(field);
-            }
+            // That there was nothing.
             let nulls: Vec<String> = row
                 .iter()
                 .filter(|(_, value)| value.as_null().is_some())
@@ -120,6 +117,36 @@ async fn the_php_chat_can_write_again_and_what_it_wrote_is_taken_over() {
     let ConversationKind::Room { visibility, .. } = ours.kind else { panic!("it is no room") };
     assert_eq!(visibility, Visibility::Private);
     assert!(again.store.conversation(conversation(room)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn going_back_keeps_what_somebody_has_decided_here_and_what_was_there_before() {
+    let php = PhpChat::new().await;
+    let [ann, ben, cem] = php.users().await;
+    let garden = php.room(10, &[ann]).await;
+    // The PHP chat has such fields of its own, with the very values that a migration gives.
+    let own = doc! { "$set": { "display_name": "user-03", "disabled": false } };
+    php.database.collection::<Document>("users").update_one(doc! { "_id": cem }, own).await.unwrap();
+    let own = doc! { "$set": { "topic": "", "visibility": "public" } };
+    php.database.collection::<Document>("chat_rooms").update_one(doc! { "_id": garden }, own).await.unwrap();
+    let before = rows(&php).await;
+    let migrated = php.migrate().await;
+    assert!(migrated.store.set_disabled(user(ann), true).await.unwrap());
+    let benny = DisplayName::new("Benny").unwrap();
+    migrated.store.set_display_name(user(ben), &benny).await.unwrap();
+    back(&php).await.unwrap();
+
+    let shown = |row: &Document| row.get_str("display_name").ok().map(str::to_owned);
+    let [ann_now, ben_now] = [php.row("users", ann).await, php.row("users", ben).await];
+    assert_eq!((shown(&ann_now), ann_now.get_bool("disabled").ok()), (None, Some(true)));
+    assert_eq!((shown(&ben_now).as_deref(), ben_now.get("disabled")), (Some("Benny"), None));
+    let after = rows(&php).await;
+    assert_eq!((&after[0][2], &after[1]), (&before[0][2], &before[1]));
+
+    let again = php.migrate().await;
+    assert!(again.store.account(user(ann)).await.unwrap().unwrap().disabled, "a new migration lets them in");
+    let ben = again.store.account(user(ben)).await.unwrap().unwrap();
+    assert_eq!((ben.display_name, ben.disabled), (benny, false));
 }
 
 #[tokio::test]

@@ -85,15 +85,6 @@ impl<'r> Change<'r> {
         }
     }
 
-    /// Sets a field that some PHP chats have.
-    pub(crate) fn add(&mut self, field: &str, value: impl Into<Bson>) {
-        if self.row.contains_key(field) {
-            self.set(field, value);
-        } else {
-            self.put(field, value);
-        }
-    }
-
     /// Puts a field aside that would be misunderstood.
     pub(crate) fn remove(&mut self, field: &str) {
         if let Some(old) = self.row.get(field) {

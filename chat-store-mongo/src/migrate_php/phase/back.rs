@@ -4,9 +4,10 @@
 //! Every step can be repeated. After the first one no server opens the database, and another migration begins again
 //! from its beginning, so an interruption needs nothing but another call.
 
+use chat_core::domain::Visibility;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::migrate_php::engine::change::before;
+use crate::migrate_php::engine::change::{before, projection};
 use crate::migrate_php::engine::checkpoint::Checkpoint;
 use crate::migrate_php::engine::link::{BY_ID, Link, Scan};
 use crate::migrate_php::engine::work::{FINDINGS, read_findings};
@@ -14,7 +15,9 @@ use crate::migrate_php::phase::finish::{remove, replaced_fields};
 use crate::migrate_php::phase::indexes::MIGRATED;
 use crate::migrate_php::phase::order::ORDER_NAME;
 use crate::migrate_php::report::{FindingKind, MigrationError, Observer, Phase, Progress};
+use crate::migrate_php::rows::user::has_made_display_name;
 use crate::open::index::INDEXES;
+use crate::table::conversations::visibility_name;
 use crate::table::schema::{
     CHATS, EPOCH_ROW, MEMBERS, MESSAGES, META, MIGRATION_ROW, REPLACED_TOKENS, ROOMS, SCHEMA_ROW, SESSIONS,
     USERS,
@@ -112,22 +115,23 @@ async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, Migrat
     }
     for collection in MIGRATED {
         let pipeline = restoring(collection);
-        let mut scan = Scan::new(link, collection, BY_ID, Document::new());
+        let without_made = [vec![doc! { "$unset": "display_name" }], pipeline.clone()].concat();
+        let fields = if collection == USERS {
+            projection(&["username", "display_name"])
+        } else {
+            doc! {}
+        };
+        let mut scan = Scan::new(link, collection, BY_ID, fields);
         loop {
             let rows = scan.next().await?;
             if rows.is_empty() {
                 break;
             }
-            let ids: Vec<Bson> = rows.iter().filter_map(|row| row.get("_id").cloned()).collect();
-            let mut rows_of_ours = doc! { "_id": { "$in": ids } };
-            rows_of_ours.extend(of_ours(collection));
-            let update = doc! { "q": rows_of_ours, "u": pipeline.clone(), "multi": true };
-            let reply = link.write(doc! { "update": collection, "updates": [update] }).await?;
-            if let Some(error) = reply.row_error {
-                let id = "(several)".to_owned();
-                return Err(MigrationError::Row { collection, id, code: error.code() });
+            let (made, other): (Vec<&Document>, Vec<&Document>) =
+                rows.iter().partition(|row| collection == USERS && has_made_display_name(row));
+            for (rows, pipeline) in [(made, &without_made), (other, &pipeline)] {
+                restored += restore_rows(link, collection, &rows, pipeline).await?;
             }
-            restored += reply.matched;
             done += rows.len() as u64;
             observer.progress(Progress { phase: Phase::Done, done, total: total.max(done) })?;
         }
@@ -135,15 +139,56 @@ async fn restore(link: &Link, observer: &mut dyn Observer) -> Result<u64, Migrat
     Ok(restored)
 }
 
+async fn restore_rows(
+    link: &Link,
+    collection: &'static str,
+    rows: &[&Document],
+    pipeline: &[Document],
+) -> Result<u64, MigrationError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let ids: Vec<Bson> = rows.iter().filter_map(|row| row.get("_id").cloned()).collect();
+    let mut rows_of_ours = doc! { "_id": { "$in": ids } };
+    rows_of_ours.extend(of_ours(collection));
+    let update = doc! { "q": rows_of_ours, "u": pipeline.to_vec(), "multi": true };
+    let reply = link.write(doc! { "update": collection, "updates": [update] }).await?;
+    match reply.row_error {
+        None => Ok(reply.matched),
+        Some(error) => {
+            Err(MigrationError::Row { collection, id: "(several)".to_owned(), code: error.code() })
+        }
+    }
+}
+
+/// What a field has as long as nobody has decided otherwise here. Whoever is disabled, private, or has a topic or a name
+/// to show stays so when the database is migrated again; the PHP chat reads none of these fields.
+fn unless_decided(field: &str) -> Option<Bson> {
+    match field {
+        "disabled" => Some(Bson::Boolean(false)),
+        "topic" => Some(Bson::String(String::new())),
+        "visibility" => Some(Bson::String(visibility_name(Visibility::Public).to_owned())),
+        // Which one was made is decided row by row.
+        "display_name" => Some(Bson::Null),
+        _ => None,
+    }
+}
+
 /// The update that makes a row what it was. That there was nothing is kept as null.
 fn restoring(collection: &str) -> Vec<Document> {
     let replaced = replaced_fields(collection);
     let value = |field: &str| {
         let (now, kept) = (format!("${field}"), format!("${}", before(field)));
+        let was_nothing = doc! { "$eq": [&kept, null] };
+        let goes = match unless_decided(field) {
+            None => was_nothing.clone(),
+            Some(value) => doc! { "$and": [&was_nothing, { "$eq": [&now, value] }] },
+        };
         doc! { "$switch": {
             "branches": [
-                { "case": { "$eq": [{ "$type": &kept }, "missing"] }, "then": now },
-                { "case": { "$eq": [&kept, null] }, "then": "$$REMOVE" },
+                { "case": { "$eq": [{ "$type": &kept }, "missing"] }, "then": &now },
+                { "case": goes, "then": "$$REMOVE" },
+                { "case": was_nothing, "then": &now },
             ],
             "default": kept,
         } }

@@ -16,8 +16,8 @@ use crate::table::schema::{ROOMS, USERS};
 
 /// A scan of rooms with everything that [`room`] reads.
 pub(crate) fn scan(link: &Link, rows: u32, after: Option<Document>) -> Scan {
-    let fields = projection(&["name", "topic", "creator_id", "created_at", "participants"]);
-    let ours = ["name_folded", "visibility", "owners", "entry_id", "projected_seq", "member_count", LAST_SEQ];
+    let fields = projection(&["name", "topic", "creator_id", "created_at", "participants", "visibility"]);
+    let ours = ["name_folded", "owners", "entry_id", "projected_seq", "member_count", LAST_SEQ];
     let ours = ours.into_iter().map(|field| (field.to_owned(), Bson::Int32(1)));
     Scan::new(link, ROOMS, BY_ID, fields.into_iter().chain(ours).collect()).rows(rows).after(after)
 }

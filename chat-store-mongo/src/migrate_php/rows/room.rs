@@ -143,8 +143,7 @@ pub(crate) fn change<'r>(row: &'r Document, room: &Room) -> Result<Change<'r>, M
     let mut change = Change::of(row, is_ours);
     for (field, value) in fields.into_iter().filter(|(field, _)| field != "_id") {
         match field.as_str() {
-            "name" | "creator_id" | "created_at" => change.set(&field, value),
-            "topic" => change.add(&field, value),
+            "name" | "topic" | "visibility" | "creator_id" | "created_at" => change.set(&field, value),
             _ => change.put(&field, value),
         }
     }
@@ -193,6 +192,7 @@ mod tests {
         assert_eq!(row.get_object_id("creator_id").ok(), Some(id(2)));
         assert_eq!(row.get_str("creator_id_before").ok(), Some(id(2).to_hex().as_str()));
         assert_eq!(row.get_str("visibility").ok(), Some("public"));
+        assert_eq!(row.get("visibility_before"), Some(&Bson::Null));
         assert_eq!(row.get_array("owners").ok(), Some(&vec![Bson::ObjectId(id(2))]));
         assert_eq!(row.get_array("participants").unwrap().len(), 4);
     }

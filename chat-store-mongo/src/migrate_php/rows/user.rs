@@ -4,11 +4,11 @@
 use chat_core::time::Timestamp;
 use mongodb::bson::{Bson, Document};
 
-use crate::migrate_php::engine::change::{Change, original, original_given};
+use crate::migrate_php::engine::change::{Change, before, original, original_given};
 use crate::migrate_php::report::FindingKind;
 use crate::migrate_php::rows::name::Named;
 use crate::migrate_php::rows::text::fit_display_name;
-use crate::migrate_php::rows::value::{Id, last_digits, text_of, time_of, time_of_id};
+use crate::migrate_php::rows::value::{Id, id_of, last_digits, text_of, time_of, time_of_id};
 use crate::table::row::date;
 
 /// What a hash that can be verified begins with.
@@ -33,6 +33,15 @@ fn display_name(written: &str, id: Id) -> String {
     fit_display_name(written, &format!("user-{}", last_digits(id, 6)))
 }
 
+/// Whether a user of the PHP chat, which had no name to show for them, still has the one that was made of their name.
+pub(crate) fn has_made_display_name(row: &Document) -> bool {
+    let (Some(id), Ok(username)) = (row.get("_id").and_then(id_of), row.get_str("username")) else {
+        return false;
+    };
+    matches!(row.get(before("display_name")), Some(Bson::Null))
+        && row.get_str("display_name").is_ok_and(|shown| shown == display_name(username, id))
+}
+
 /// What becomes of a user, and what is worth telling.
 pub(crate) fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<(FindingKind, String)>) {
     let is_ours = ["username_folded", "username_skeleton"].iter().all(|key| row.get_str(key).is_ok());
@@ -46,12 +55,12 @@ pub(crate) fn account(row: &Document, id: Id, named: Named) -> (Change<'_>, Vec<
     change.set("created_at", date(created_at));
 
     let written = original(row, "display_name").and_then(text_of);
-    change.add("display_name", display_name(written.as_deref().unwrap_or(&named.username), id));
+    change.set("display_name", display_name(written.as_deref().unwrap_or(&named.username), id));
     change.set("username", named.username);
     change.put("username_folded", named.folded);
     change.put("username_skeleton", named.skeleton);
     if !matches!(row.get("disabled"), Some(Bson::Boolean(_))) {
-        change.add("disabled", false);
+        change.set("disabled", false);
     }
 
     for field in ["last_login", "last_seen"] {
@@ -91,7 +100,6 @@ mod tests {
     use mongodb::bson::{DateTime, doc};
 
     use super::*;
-    use crate::migrate_php::rows::value::id_of;
 
     const ID: &str = "65f0c0ffee00000000abcdef";
 
@@ -130,7 +138,9 @@ mod tests {
         expected.insert("display_name", "Ann");
         expected.insert("username_folded", "ann");
         expected.insert("username_skeleton", "ann");
+        expected.insert("display_name_before", Bson::Null);
         expected.insert("disabled", false);
+        expected.insert("disabled_before", Bson::Null);
         expected.insert("last_login", DateTime::from_millis(1_700_000_001_000));
         expected.insert("last_login_before", 1_700_000_001);
         let sorted = |row: &Document| {
