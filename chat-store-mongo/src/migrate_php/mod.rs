@@ -10,9 +10,8 @@
 //! # Invariants
 //!
 //! - *The same again.* What a row becomes follows from what the PHP chat wrote, by functions without memory
-//!   (`user.rs`, `name.rs`, `room.rs`, `chat.rs`, `message.rs`, `text.rs`), and added rows have ids that follow from what
-//!   they are. Doing a step twice is doing it once, so a crash costs nothing but the pages since the last checkpoint.
-//! - *The survey cannot write.* It runs the same phases without a writer (`work.rs`).
+//!   (`rows/`), and added rows have ids that follow from what they are. Doing a step twice is doing it once, so a crash costs nothing but the pages since the last checkpoint.
+//! - *The survey cannot write.* It runs the same phases without a writer (`engine/work.rs`).
 //! - *Durable, then noted.* A checkpoint is written after everything before it is durable.
 //! - *Memory follows users and conversations, never messages.* Names are decided about in 24 bytes for each user and
 //!   chats in 60 bytes for each; of messages there are a page and a few batches at a time.

@@ -39,7 +39,7 @@ async fn rows(php: &PhpChat) -> Vec<Vec<Document>> {
 }
 
 #[tokio::test]
-async fn going_back_restores_what_the_php_chat_wrote_and_a_second_take_over_equals_the_first() {
+async fn going_back_restores_what_the_php_chat_wrote_and_a_second_migration_equals_the_first() {
     let php = PhpChat::new().await;
     PhpDatabase { users: 300, rooms: 24, messages: 1_200, seed: 11 }.write(&php.database).await.unwrap();
     let before = rows(&php).await;
@@ -69,7 +69,7 @@ async fn going_back_restores_what_the_php_chat_wrote_and_a_second_take_over_equa
 }
 
 #[tokio::test]
-async fn the_php_chat_can_write_again_and_what_it_wrote_is_taken_over() {
+async fn the_php_chat_can_write_again_and_what_it_wrote_is_migrated() {
     let php = PhpChat::new().await;
     let [ann, ben] = php.users().await;
     let room = php.room(10, &[ann, ben]).await;
@@ -150,7 +150,7 @@ async fn going_back_keeps_what_somebody_has_decided_here_and_what_was_there_befo
 }
 
 #[tokio::test]
-async fn there_is_no_way_back_from_what_was_cleared_away_or_never_taken_over() {
+async fn there_is_no_way_back_from_what_was_cleared_away_or_never_migrated() {
     let php = PhpChat::new().await;
     php.user(1, "ann").await;
     assert!(matches!(back(&php).await, Err(MigrationError::NotMigrated)));
@@ -165,7 +165,7 @@ async fn there_is_no_way_back_from_what_was_cleared_away_or_never_taken_over() {
 }
 
 #[tokio::test]
-async fn going_back_in_the_middle_of_a_take_over_leaves_rows_alone_that_it_has_not_reached() {
+async fn going_back_in_the_middle_of_a_migration_leaves_rows_alone_that_it_has_not_reached() {
     let php = PhpChat::new().await;
     let [ann, ben] = php.users().await;
     let room = php.room(10, &[ann, ben]).await;

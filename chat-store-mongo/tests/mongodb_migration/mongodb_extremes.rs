@@ -12,7 +12,7 @@ use crate::php_chat::{Listener, PhpChat, user};
 const LARGE_BYTES: usize = 9 * 1_024 * 1_024;
 
 #[tokio::test]
-async fn rows_that_do_not_fit_into_one_reply_are_all_taken_over() {
+async fn rows_that_do_not_fit_into_one_reply_are_all_migrated() {
     let php = PhpChat::new().await;
     let [ann] = php.users().await;
     let room = php.room(10, &[ann]).await;
@@ -41,7 +41,7 @@ async fn rows_that_do_not_fit_into_one_reply_are_all_taken_over() {
 }
 
 #[tokio::test]
-async fn indexes_of_collections_without_rows_are_taken_over_too() {
+async fn indexes_of_collections_without_rows_are_migrated_too() {
     let php = PhpChat::new().await;
     for (collection, index) in [
         ("users", doc! { "key": { "username": 1 }, "name": "username_1", "unique": true }),

@@ -84,7 +84,7 @@ async fn messages_without_a_place_go_only_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn nothing_is_cleared_away_before_the_take_over_has_come_to_its_end() {
+async fn nothing_is_cleared_away_before_the_migration_has_come_to_its_end() {
     let php = php().await;
     let before = php.hashes().await;
     let refused =

@@ -103,7 +103,7 @@ async fn a_second_run_has_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn an_empty_database_has_nothing_to_take_over() {
+async fn an_empty_database_has_nothing_to_migrate() {
     let php = PhpChat::new().await;
     let outcome = php.migration().await.run(&mut Listener::default()).await.unwrap();
     assert_eq!(outcome, Outcome::Nothing(State::Empty));
