@@ -3,17 +3,18 @@
 //! New hashes are argon2id in PHC form. Hashes of older systems (bcrypt, as PHP writes it) are verified
 //! and come back as argon2id. Which passwords may be chosen is decided elsewhere.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Params, Version};
+use data_encoding::BASE64_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, TryAcquireError};
+use zeroize::Zeroizing;
 
+use super::hash_threads::{HashThreads, Memory};
 use super::password::normalised;
 use super::settings::{AuthSettings, InvalidAuthSettings};
 use crate::error::AuthError;
@@ -30,6 +31,10 @@ const BCRYPT_COST_MAX: u32 = 16;
 /// be left for the zero byte that it appends. A password of exactly 72 bytes and a longer one that begins with it
 /// have the same hash.
 const BCRYPT_WHOLE_BYTES: usize = 71;
+
+/// Bytes of a new hash, and of its salt.
+const HASH_BYTES: usize = 32;
+const SALT_BYTES: usize = 16;
 
 /// What became of a comparison.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +76,7 @@ impl HashPool {
             dummy: dummy.into(),
             places: Arc::new(Semaphore::new(settings.hashes_at_once + settings.hashes_waiting)),
             workers: Arc::new(Semaphore::new(settings.hashes_at_once)),
-            threads: Arc::new(HashThreads { count: settings.hashes_at_once, jobs: OnceLock::new() }),
+            threads: Arc::new(HashThreads::new(settings.hashes_at_once)),
         })
     }
 
@@ -81,9 +86,7 @@ impl HashPool {
     /// `RateLimited` if too many wait already, `Internal`.
     pub(super) async fn hash(&self, password: &SecretString) -> Result<String, AuthError> {
         let (hasher, password) = (self.hasher.clone(), password.clone());
-        self.run(move || new_hash(&hasher, password.expose_secret()))
-            .await?
-            .map_err(|error| AuthError::Internal(Box::new(error)))
+        self.run(move |memory| new_hash(&hasher, password.expose_secret(), memory)).await?
     }
 
     /// Whether this is the password of `stored`. Without one it takes the same time and nothing matches.
@@ -98,13 +101,17 @@ impl HashPool {
         let is_somebody = stored.is_some();
         let stored = stored.unwrap_or(&self.dummy).to_owned();
         let (hasher, password) = (self.hasher.clone(), password.clone());
-        let verdict = self.run(move || compare(&hasher, &stored, password.expose_secret())).await?;
+        let verdict =
+            self.run(move |memory| compare(&hasher, &stored, password.expose_secret(), memory)).await?;
         Ok(if is_somebody { verdict } else { Verdict::NoMatch })
     }
 
     /// Runs `job` on one of the threads for hashes, while a blocking thread of the runtime waits for it. Both
     /// permits go with it: a caller who leaves does not make room before the work is over.
-    async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, AuthError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, AuthError> {
         let place = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => place,
             Err(TryAcquireError::NoPermits) => {
@@ -128,69 +135,39 @@ impl HashPool {
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
-
-/// The threads that compute hashes, started when the first is wanted. A hash takes 19 MiB for a moment, and an
-/// allocator keeps freed blocks for the thread that had them: on any thread of the runtime's large pool, hundreds
-/// of MiB would stay.
-#[derive(Debug)]
-struct HashThreads {
-    count: usize,
-    jobs: OnceLock<Option<Mutex<Sender<Job>>>>,
+fn new_hash(hasher: &Argon2<'_>, typed: &str, memory: &mut Memory) -> Result<String, AuthError> {
+    let mut salt = [0; SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(|error| AuthError::Internal(Box::new(error)))?;
+    let hash = raw_hash::<HASH_BYTES>(hasher, (&salt, typed), HASH_BYTES, memory)
+        .map_err(|error| AuthError::Internal(Box::new(error)))?;
+    let params = hasher.params();
+    let (memory_kib, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+    let (salt, hash) = (BASE64_NOPAD.encode(&salt), BASE64_NOPAD.encode(&*hash));
+    Ok(format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${hash}"))
 }
 
-impl HashThreads {
-    /// Waits for the result of `job`; `None` if it panicked or there are no threads.
-    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let (result, answer) = mpsc::sync_channel(1);
-        let jobs = self.jobs.get_or_init(|| start(self.count)).as_ref()?;
-        let job = Box::new(move || {
-            // The one who waits for it is the function that sent it.
-            let _ = result.send(job());
-        });
-        jobs.lock().unwrap_or_else(PoisonError::into_inner).send(job).ok()?;
-        answer.recv().ok()
-    }
+/// The first `length` of at most `BYTES` bytes of the hash of a salt and a password.
+fn raw_hash<const BYTES: usize>(
+    hasher: &Argon2<'_>,
+    (salt, typed): (&[u8], &str),
+    length: usize,
+    memory: &mut Memory,
+) -> Result<Zeroizing<[u8; BYTES]>, argon2::Error> {
+    let mut bytes = Zeroizing::new([0; BYTES]);
+    let output = bytes.get_mut(..length).ok_or(argon2::Error::OutputTooLong)?;
+    let password = normalised(typed);
+    memory.with_blocks(hasher.params().block_count(), |blocks| {
+        hasher.hash_password_into_with_memory(password.as_bytes(), salt, output, blocks)
+    })?;
+    Ok(bytes)
 }
 
-/// Starts the threads; they end with the sender. `None` if the system gives no thread.
-fn start(count: usize) -> Option<Mutex<Sender<Job>>> {
-    let (sender, receiver) = mpsc::channel();
-    let receiver = Arc::new(Mutex::new(receiver));
-    for _ in 0..count.max(1) {
-        let receiver = Arc::clone(&receiver);
-        let started = thread::Builder::new().name("chat-hash".into()).spawn(move || work_off(&receiver));
-        if let Err(error) = started {
-            tracing::error!(%error, "a thread for password hashes cannot be started");
-            return None;
-        }
-    }
-    Some(Mutex::new(sender))
-}
-
-fn work_off(jobs: &Mutex<Receiver<Job>>) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            tracing::error!("a password hash panicked");
-        }
-    }
-}
-
-fn new_hash(hasher: &Argon2<'_>, typed: &str) -> Result<String, argon2::password_hash::Error> {
-    hasher.hash_password(normalised(typed).as_bytes()).map(|hash| hash.to_string())
-}
-
-fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str) -> Verdict {
+fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str, memory: &mut Memory) -> Verdict {
     let (matches, stays) = if stored.starts_with("$argon2") {
         let Some(hash) = PasswordHash::new(stored).ok().filter(is_readable) else {
             return Verdict::Unreadable;
         };
-        (
-            hasher.verify_password(normalised(typed).as_bytes(), &hash).is_ok(),
-            is_as_good(&hash, hasher.params()),
-        )
+        (argon2_matches(&hash, typed, memory), is_as_good(&hash, hasher.params()))
     } else if is_bcrypt(stored) {
         // What bcrypt has not seen may be anybody's guess, and would become the only right ending.
         (bcrypt_matches(stored, typed), typed.len() > BCRYPT_WHOLE_BYTES)
@@ -200,8 +177,24 @@ fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str) -> Verdict {
     if !matches {
         return Verdict::NoMatch;
     }
-    let upgrade = if stays { None } else { new_hash(hasher, typed).ok() };
+    let upgrade = if stays { None } else { new_hash(hasher, typed, memory).ok() };
     Verdict::Match { upgrade }
+}
+
+/// Whether a hash is of this password. One that cannot be computed is of none.
+fn argon2_matches(stored: &PasswordHash, typed: &str, memory: &mut Memory) -> bool {
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else { return false };
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str());
+    // The first version wrote none.
+    let version = stored.version.map_or(Ok(Version::V0x10), Version::try_from);
+    let (Ok(algorithm), Ok(version), Ok(params)) = (algorithm, version, Params::try_from(stored)) else {
+        return false;
+    };
+    let hasher = Argon2::new(algorithm, version, params);
+    let computed = raw_hash::<64>(&hasher, (salt.as_ref(), typed), expected.len(), memory);
+    computed.is_ok_and(|bytes| {
+        bytes.get(..expected.len()).is_some_and(|bytes| bytes.ct_eq(expected.as_bytes()).into())
+    })
 }
 
 fn is_readable(hash: &PasswordHash) -> bool {
@@ -373,6 +366,21 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
+    async fn sec_13_hashes_of_every_kind_that_the_reference_program_writes_are_verified() {
+        let pool = HashPool::new(&cheap()).unwrap();
+        for stored in [
+            "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4",
+            "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
+            "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
+            "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY",
+        ] {
+            let verdict = pool.verify(Some(stored), &secret("password")).await.unwrap();
+            assert!(matches!(verdict, Verdict::Match { .. }), "{stored}");
+            assert_eq!(pool.verify(Some(stored), &secret("passwort")).await.unwrap(), Verdict::NoMatch);
+        }
+    }
+
+    #[tokio::test]
     async fn sec_18_hashing_is_bounded_and_the_rest_is_turned_away() {
         let pool = HashPool::new(&AuthSettings { hashes_at_once: 2, hashes_waiting: 3, ..cheap() }).unwrap();
         let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -380,7 +388,7 @@ pub(super) mod tests {
         let gate = Arc::new(std::sync::Mutex::new(gate));
         let job = || {
             let (running, peak, gate) = (Arc::clone(&running), Arc::clone(&peak), Arc::clone(&gate));
-            pool.run(move || {
+            pool.run(move |_| {
                 peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let opened = gate.lock().unwrap().recv();
                 running.fetch_sub(1, Ordering::SeqCst);
@@ -391,7 +399,7 @@ pub(super) mod tests {
         for job in &mut jobs {
             assert!(futures::poll!(job).is_pending());
         }
-        let refused = pool.run(|| ()).await;
+        let refused = pool.run(|_| ()).await;
         assert!(matches!(refused, Err(AuthError::RateLimited { retry_after }) if !retry_after.is_zero()));
         for _ in 0..5 {
             open.send(()).unwrap();
@@ -400,14 +408,14 @@ pub(super) mod tests {
             assert_eq!(result.unwrap(), Ok(()));
         }
         assert!(peak.load(Ordering::SeqCst) <= 2);
-        assert!(pool.run(|| ()).await.is_ok());
+        assert!(pool.run(|_| ()).await.is_ok());
     }
 
     #[tokio::test]
     async fn sec_23_a_job_that_panics_is_an_error_and_gives_its_place_back() {
         let pool = HashPool::new(&AuthSettings { hashes_at_once: 1, hashes_waiting: 0, ..cheap() }).unwrap();
         for _ in 0..3 {
-            let result: Result<(), _> = pool.run(|| panic!("a bug")).await;
+            let result: Result<(), _> = pool.run(|_| panic!("a bug")).await;
             assert!(matches!(result, Err(AuthError::Internal(_))));
         }
         assert!(pool.hash(&secret("hunter22")).await.is_ok());

@@ -6,6 +6,7 @@
 //! roles are the engine's business.
 
 mod events;
+mod hash_threads;
 mod hashing;
 mod password;
 mod password_auth;
