@@ -22,9 +22,14 @@ use crate::error::AuthError;
 /// When somebody whom a full queue turned away should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Hashes from elsewhere that would cost more than this are not computed.
+/// The largest settings.
 const MEMORY_KIB_MAX: u32 = 1_024 * 1_024;
 const PASSES_MAX: u32 = 64;
+
+/// Hashes from elsewhere are not computed if they take more memory, or more work (memory for each pass): a guess at
+/// them must not cost much more than at one of ours. These are four times what PHP makes, and 27 times the default.
+const FOREIGN_MEMORY_KIB: u32 = 256 * 1_024;
+const FOREIGN_WORK_KIB: u64 = 1_024 * 1_024;
 const BCRYPT_COST_MAX: u32 = 16;
 
 /// Bytes of a password of which bcrypt sees everything, its end too: it looks at 72 bytes, and the last one must
@@ -164,7 +169,8 @@ fn raw_hash<const BYTES: usize>(
 
 fn compare(hasher: &Argon2<'_>, stored: &str, typed: &str, memory: &mut Memory) -> Verdict {
     let (matches, stays) = if stored.starts_with("$argon2") {
-        let Some(hash) = PasswordHash::new(stored).ok().filter(is_readable) else {
+        let Some(hash) = PasswordHash::new(stored).ok().filter(|hash| is_readable(hash, hasher.params()))
+        else {
             return Verdict::Unreadable;
         };
         (argon2_matches(&hash, typed, memory), is_as_good(&hash, hasher.params()))
@@ -197,11 +203,18 @@ fn argon2_matches(stored: &PasswordHash, typed: &str, memory: &mut Memory) -> bo
     })
 }
 
-fn is_readable(hash: &PasswordHash) -> bool {
+/// Whether a hash is whole and may be computed: it costs no more than ours, or than those from elsewhere may.
+fn is_readable(hash: &PasswordHash, ours: &Params) -> bool {
     let is_whole = hash.salt.is_some() && hash.hash.is_some();
     is_whole
-        && Params::try_from(hash)
-            .is_ok_and(|params| params.m_cost() <= MEMORY_KIB_MAX && params.t_cost() <= PASSES_MAX)
+        && Params::try_from(hash).is_ok_and(|params| {
+            let memory_kib_max = FOREIGN_MEMORY_KIB.max(ours.m_cost());
+            params.m_cost() <= memory_kib_max && work_kib(&params) <= FOREIGN_WORK_KIB.max(work_kib(ours))
+        })
+}
+
+fn work_kib(params: &Params) -> u64 {
+    u64::from(params.m_cost()) * u64::from(params.t_cost())
 }
 
 /// Whether a hash is made with at least what `wanted` asks for.
@@ -363,6 +376,34 @@ pub(super) mod tests {
             }
         }
         assert_eq!(pool.verify(None, &secret("")).await.unwrap(), Verdict::NoMatch);
+    }
+
+    #[tokio::test]
+    async fn sec_18_a_guess_at_a_foreign_hash_has_a_largest_price_and_one_of_ours_is_always_verified() {
+        let of = |memory: u32, passes: u32| {
+            let (salt, hash) = ("A".repeat(22), "A".repeat(43));
+            format!("$argon2id$v=19$m={memory},t={passes},p=1${salt}${hash}")
+        };
+        let ours = Params::new(8, 1, 1, None).unwrap();
+        let large = Params::new(512 * 1_024, 4, 1, None).unwrap();
+        for (memory, passes, is_computed, is_computed_as_ours) in [
+            (64 * 1_024, 4, true, true),
+            (256 * 1_024, 4, true, true),
+            (256 * 1_024, 5, false, true),
+            (512 * 1_024, 1, false, true),
+            (512 * 1_024, 4, false, true),
+            (8, 131_072, true, true),
+            (8, 1_000_000, false, false),
+            (1_024 * 1_024, 64, false, false),
+        ] {
+            let text = of(memory, passes);
+            let hash = PasswordHash::new(&text).unwrap();
+            assert_eq!(is_readable(&hash, &ours), is_computed, "{text}");
+            assert_eq!(is_readable(&hash, &large), is_computed_as_ours, "{text}");
+        }
+        let pool = HashPool::new(&cheap()).unwrap();
+        let verdict = pool.verify(Some(&of(1_024 * 1_024, 64)), &secret("x")).await.unwrap();
+        assert_eq!(verdict, Verdict::Unreadable);
     }
 
     #[tokio::test]
