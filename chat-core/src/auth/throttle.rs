@@ -3,12 +3,14 @@
 //! Three counts stand before a login: failures of an address, failures of an address at one account
 //! (with a growing pause), and failures at one account from everywhere else. The last never stands
 //! before an address that has signed in to the account: a stranger slows down strangers, not the owner.
+//! Those addresses are kept for each account by itself, so that nobody pushes out what they did not put in.
+//! Whoever has an IPv6 network has all networks in it: addresses of it are counted together, too.
 //! Names that nobody has are counted like all others.
 //!
 //! The `governor` crate, which limits requests elsewhere, can neither give an attempt back when it turns
 //! out to be the owner's nor bound the number of its keys, so the counting is done here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +34,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// A row of failures is forgotten when none came for so long.
 const ROW_FORGOTTEN: Duration = Duration::from_secs(60 * 60);
 
+/// Addresses of an account from which its owner signed in last.
+const KNOWN_PLACES: usize = 16;
+
+/// How much more an IPv6 network of 56 and of 48 bits may do than one of 64: the first is a large household, the second
+/// an office, or what anybody can rent.
+const WIDER: u32 = 4;
+const WIDEST: u32 = 16;
+
 /// Failures at one account from addresses that never signed in to it: so many at once …
 const STRANGER_FAILURES: u32 = 100;
 
@@ -47,6 +57,10 @@ pub(super) enum Origin {
     V4([u8; 4]),
     /// An IPv6 network: the first 64 bits.
     V6([u8; 8]),
+    /// The first 56 bits; only counted.
+    Wider([u8; 7]),
+    /// The first 48 bits; only counted.
+    Widest([u8; 6]),
 }
 
 impl Origin {
@@ -60,6 +74,20 @@ impl Origin {
                 Self::V6([a, b, c, d, e, f, g, h])
             }
         }
+    }
+}
+
+impl Origin {
+    /// What is counted for this origin, and how many times as much it may do: itself, then what it lies in.
+    fn networks(self) -> impl Iterator<Item = (Self, u32)> {
+        let wider = match self {
+            Self::V6([a, b, c, d, e, f, g, _]) => [
+                Some((Self::Wider([a, b, c, d, e, f, g]), WIDER)),
+                Some((Self::Widest([a, b, c, d, e, f]), WIDEST)),
+            ],
+            Self::Local | Self::V4(_) | Self::Wider(_) | Self::Widest(_) => [None, None],
+        };
+        std::iter::once((self, 1)).chain(wider.into_iter().flatten())
     }
 }
 
@@ -99,6 +127,53 @@ pub(super) struct Attempt {
     is_known: bool,
 }
 
+impl Attempt {
+    /// What it counts for. The owner's own network may have bad neighbours: with those it is not counted.
+    fn networks(self) -> impl Iterator<Item = (Origin, u32)> {
+        self.origin.networks().take(if self.is_known { 1 } else { usize::MAX })
+    }
+}
+
+/// Takes one of all of these, or of none. `Err`: how long to wait.
+fn take(
+    paces: &mut RecentMap<Origin, Pace>,
+    networks: impl Iterator<Item = (Origin, u32)>,
+    rule: Rule,
+    now: Instant,
+) -> Result<(), Duration> {
+    let networks: Vec<(Origin, u32)> = networks.collect();
+    for (index, (network, times)) in networks.iter().enumerate() {
+        if let Err(wait) = paces.entry(*network).take(rule.times(*times), now) {
+            give_back(paces, networks.into_iter().take(index), rule);
+            return Err(wait);
+        }
+    }
+    Ok(())
+}
+
+fn give_back(paces: &mut RecentMap<Origin, Pace>, networks: impl Iterator<Item = (Origin, u32)>, rule: Rule) {
+    for (network, times) in networks {
+        paces.entry(network).give_back(rule.times(times));
+    }
+}
+
+/// Where somebody was, as often as is kept.
+#[derive(Debug, Default)]
+struct Places(VecDeque<Origin>);
+
+impl Places {
+    fn add(&mut self, origin: Origin) {
+        if self.0.back() == Some(&origin) {
+            return;
+        }
+        self.0.retain(|place| *place != origin);
+        if self.0.len() >= KNOWN_PLACES {
+            self.0.pop_front();
+        }
+        self.0.push_back(origin);
+    }
+}
+
 /// The counts.
 #[derive(Debug)]
 pub(super) struct Throttle {
@@ -113,8 +188,8 @@ struct Counts {
     failures: RecentMap<Origin, Pace>,
     strangers: RecentMap<Target, Pace>,
     rows: RecentMap<(Target, Origin), Row>,
-    /// Who signed in to what from where.
-    known: RecentMap<(Target, Origin), ()>,
+    /// From where the owner of each account signed in, the latest last.
+    known: RecentMap<Target, Places>,
 }
 
 impl Throttle {
@@ -135,24 +210,27 @@ impl Throttle {
     /// Counts a registration. `Err`: too many; how long to wait.
     pub(super) fn register(&self, origin: Origin) -> Result<(), Duration> {
         let rule = self.registrations.filter(|_| origin != Origin::Local);
-        rule.map_or(Ok(()), |rule| self.lock().registrations.entry(origin).take(rule, Instant::now()))
+        rule.map_or(Ok(()), |rule| {
+            take(&mut self.lock().registrations, origin.networks(), rule, Instant::now())
+        })
     }
 
     /// Begins an attempt to give the password of `target`. `Err`: too many failed; how long to wait.
     pub(super) fn begin(&self, target: Target, origin: Origin) -> Result<Attempt, Duration> {
         let now = Instant::now();
         let counts = &mut *self.lock();
-        let attempt = Attempt { target, origin, is_known: counts.known.get(&(target, origin)).is_some() };
+        let is_known = counts.known.get(&target).is_some_and(|places| places.0.contains(&origin));
+        let attempt = Attempt { target, origin, is_known };
         if let Some(row) = counts.rows.get(&(target, origin)) {
             row.check(now)?;
         }
         if let Some(rule) = self.address_rule(origin) {
-            counts.failures.entry(origin).take(rule, now)?;
+            take(&mut counts.failures, attempt.networks(), rule, now)?;
         }
         if !attempt.is_known
             && let Err(wait) = counts.strangers.entry(target).take(STRANGERS, now)
         {
-            self.give_back_address(counts, origin);
+            self.give_back_address(counts, attempt);
             return Err(wait);
         }
         Ok(attempt)
@@ -173,7 +251,7 @@ impl Throttle {
     /// The password was not looked at.
     pub(super) fn cancelled(&self, attempt: Attempt) {
         let counts = &mut *self.lock();
-        self.give_back_address(counts, attempt.origin);
+        self.give_back_address(counts, attempt);
         if !attempt.is_known {
             counts.strangers.entry(attempt.target).give_back(STRANGERS);
         }
@@ -181,12 +259,12 @@ impl Throttle {
 
     /// Somebody proved at this address to be the owner of `target`.
     pub(super) fn known(&self, target: Target, origin: Origin) {
-        self.lock().known.entry((target, origin));
+        self.lock().known.entry(target).add(origin);
     }
 
-    fn give_back_address(&self, counts: &mut Counts, origin: Origin) {
-        if let Some(rule) = self.address_rule(origin) {
-            counts.failures.entry(origin).give_back(rule);
+    fn give_back_address(&self, counts: &mut Counts, attempt: Attempt) {
+        if let Some(rule) = self.address_rule(attempt.origin) {
+            give_back(&mut counts.failures, attempt.networks(), rule);
         }
     }
 
@@ -212,6 +290,11 @@ const STRANGERS: Rule = Rule { interval: STRANGER_INTERVAL, burst: STRANGER_FAIL
 impl Rule {
     fn per_minute(count: u32) -> Option<Self> {
         (count > 0).then(|| Self { interval: Duration::from_secs(60) / count, burst: count })
+    }
+
+    /// As much for so many together.
+    fn times(self, count: u32) -> Self {
+        Self { interval: self.interval / count, burst: self.burst.saturating_mul(count) }
     }
 }
 
@@ -397,6 +480,54 @@ mod tests {
         let attempt = throttle.begin(target, home).expect("the owner's address is not slowed down");
         throttle.succeeded(attempt);
         assert!(throttle.begin(target, home).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_17_nobody_pushes_the_places_of_an_owner_out_but_the_owner() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let (target, home) = (Target::login("alice"), address("192.0.2.7"));
+        throttle.known(target, home);
+        let own = Target::login("mallory");
+        for number in 0..200_000_u32 {
+            let [_, a, b, c] = number.to_be_bytes();
+            throttle.known(own, Origin::V6([0x20, 1, 0xd, 0xb8, 0, a, b, c]));
+        }
+        for number in 0..200 {
+            let (..) = guess(&throttle, target, numbered(number));
+        }
+        assert!(throttle.begin(target, numbered(9_999)).is_err(), "strangers are slowed down");
+        let attempt = throttle.begin(target, home).expect("the owner at home is not");
+        throttle.succeeded(attempt);
+
+        for number in 0..15 {
+            throttle.known(target, numbered(number));
+        }
+        assert!(throttle.begin(target, home).is_ok());
+        throttle.known(target, numbered(15));
+        assert!(throttle.begin(target, home).is_err(), "places that the owner left long ago are forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_17_networks_of_one_ipv6_network_fail_together_and_an_owner_there_does_not_pay() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let fail = |at: Origin, name: u32| {
+            throttle.begin(Target::login(&name.to_string()), at).map(|attempt| throttle.failed(attempt))
+        };
+        let site = |number: u32| {
+            let [.., a, b] = number.to_be_bytes();
+            Origin::V6([0x20, 1, 0xd, 0xb8, 0, 0, a, b])
+        };
+        let (alice, home) = (Target::login("alice"), site(0xff_01));
+        throttle.known(alice, home);
+        let in_a_household = (0..10_000).filter(|number| fail(site(number % 256), *number).is_ok()).count();
+        assert_eq!(in_a_household, 120);
+        let in_the_site = (0..60_000).filter(|number| fail(site(*number), 10_000 + number).is_ok()).count();
+        assert_eq!(in_a_household + in_the_site, 480);
+        assert!(throttle.begin(Target::login("next"), site(0xff_02)).is_err());
+        assert!(throttle.begin(alice, home).is_ok(), "the owner at home");
+        assert!(throttle.begin(Target::login("next"), address("2001:db8:1::1")).is_ok(), "another site");
+        let accounts = (0..60_000).filter(|number| throttle.register(site(*number)).is_ok()).count();
+        assert_eq!(accounts, 60 * 16);
     }
 
     #[tokio::test(start_paused = true)]
