@@ -173,6 +173,17 @@ impl PasswordAuth {
         Ok(grant)
     }
 
+    /// The account that is found by a typed name: by its exact text, else by what found it in former times, else by
+    /// what finds it now.
+    async fn account_named(&self, keys: &UsernameKeys) -> Result<Option<Account>, AuthError> {
+        if let Some(former) = username::former_keys(keys)
+            && let Some(account) = self.store.account_by_name(&former).await?
+        {
+            return Ok(Some(account));
+        }
+        Ok(self.store.account_by_name(keys).await?)
+    }
+
     /// The account whose name and password these are. Every way to fail does the same work.
     async fn verified_account(
         &self,
@@ -180,7 +191,7 @@ impl PasswordAuth {
         password: &SecretString,
     ) -> Result<Verified, AuthError> {
         let found = match keys {
-            Some(keys) => self.store.account_by_name(&keys).await?,
+            Some(keys) => self.account_named(&keys).await?,
             None => None,
         };
         let user = found.as_ref().map(|account| account.user_id);
@@ -303,7 +314,7 @@ impl Auth for PasswordAuth {
 
     async fn find_user(&self, name: &str) -> Result<Option<UserId>, AuthError> {
         let Some(keys) = username::lookup_keys(name) else { return Ok(None) };
-        Ok(self.store.account_by_name(&keys).await?.map(|account| account.user_id))
+        Ok(self.account_named(&keys).await?.map(|account| account.user_id))
     }
 
     async fn profiles(&self, users: Vec<UserId>) -> Result<Vec<Profile>, AuthError> {

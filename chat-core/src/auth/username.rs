@@ -1,15 +1,16 @@
 //! User names: which may be registered, and by which keys they are found and unique.
 //!
-//! RFC 8265 (`UsernameCaseMapped`) folds case, width and composition; UTS #39 says what
-//! looks alike and which scripts may stand together. Display names are free text and not
-//! judged here.
+//! RFC 8265 (`UsernameCaseMapped`) says what a name may consist of and unifies width and composition; Unicode's
+//! full case folding unifies case; UTS #39 says what looks alike and which scripts may stand together. Display
+//! names are free text and not judged here.
 
 use precis_profiles::precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{UsernameCaseMapped, UsernameCasePreserved};
+use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::{RestrictionLevel, RestrictionLevelDetection, skeleton};
 
-use crate::domain::InvalidText;
+use crate::domain::{InvalidText, case_folded};
 use crate::limits::hard;
 use crate::port::UsernameKeys;
 
@@ -77,7 +78,9 @@ pub fn registration_keys(typed: &str) -> Result<UsernameKeys, InvalidText> {
     if typed.len() > LOOKUP_BYTES {
         return refuse("must have 2 to 32 characters");
     }
-    let (Ok(text), Some(folded)) = (UsernameCasePreserved::enforce(typed.trim()), fold(typed)) else {
+    let composed = composed(typed);
+    let (Ok(text), Some(folded)) = (UsernameCasePreserved::enforce(composed.as_str()), fold(&composed))
+    else {
         return refuse("must consist of letters, digits and - _ .");
     };
     let count = text.chars().count();
@@ -112,16 +115,37 @@ pub fn lookup_keys(typed: &str) -> Option<UsernameKeys> {
         return None;
     }
     // A text that cannot be folded finds exact texts only, and not an account by a key that no name folds to.
-    let folded = fold(typed).unwrap_or_else(|| format!("{UNFOLDED}{typed}"));
+    let folded = fold(&composed(typed)).unwrap_or_else(|| format!("{UNFOLDED}{typed}"));
     let skeleton = skeleton(&folded).collect();
     Some(UsernameKeys { text: typed.to_owned(), folded, skeleton })
 }
 
+/// The keys that a typed name had before names were folded fully, when a final sigma or a sharp s stayed what it was;
+/// `None` if they were the same. An account whose present key another one had already keeps this one, and whoever
+/// found an account by this one goes on to find it: it is looked up first.
+pub(super) fn former_keys(keys: &UsernameKeys) -> Option<UsernameKeys> {
+    let folded = map_case(&composed(&keys.text))?;
+    let skeleton = skeleton(&folded).collect();
+    (folded != keys.folded).then(|| UsernameKeys { text: keys.text.clone(), folded, skeleton })
+}
+
+/// What was typed, as one keyboard or another writes it: without composition even letters of Hangul are none.
+fn composed(typed: &str) -> String {
+    typed.trim().nfc().collect()
+}
+
 /// The folded form, if there is one that stays as it is when it is folded again.
-fn fold(typed: &str) -> Option<String> {
-    let folded = UsernameCaseMapped::enforce(typed.trim()).ok()?;
-    let again = UsernameCaseMapped::enforce(folded.as_ref()).ok()?;
-    (folded == again).then(|| folded.to_string())
+fn fold(composed: &str) -> Option<String> {
+    let folded = case_folded(&map_case(composed)?);
+    let again = map_case(&folded)?;
+    (folded == again).then_some(folded)
+}
+
+/// As RFC 8265 maps case, letter by letter to lower case; if the result stays as it is.
+fn map_case(composed: &str) -> Option<String> {
+    let mapped = UsernameCaseMapped::enforce(composed).ok()?;
+    let again = UsernameCaseMapped::enforce(mapped.as_ref()).ok()?;
+    (mapped == again).then(|| mapped.to_string())
 }
 
 /// Zero width joiner and non-joiner: invisible, but allowed by RFC 8264 in some places.
@@ -319,6 +343,14 @@ mod tests {
             ("アリス", "ｱﾘｽ"),
             ("иван", "ИВАН"),
             ("ælfred", "ÆLFRED"),
+            ("ΝΙΚΟΣ", "νικος"),
+            ("νικοσ", "Νικος"),
+            ("straße", "STRASSE"),
+            ("straße", "STRAẞE"),
+            ("김철수", "\u{1100}\u{1175}\u{11B7}\u{110E}\u{1165}\u{11AF}\u{1109}\u{116E}"),
+            ("김철수", "김\u{110E}\u{1165}\u{11AF}수"),
+            ("Ngọc", "Ngo\u{323}c"),
+            ("ᾳδης", "ΑΙΔΗΣ"),
         ] {
             let (one, other) = (registration_keys(one).unwrap(), registration_keys(other).unwrap());
             assert_eq!(one.folded, other.folded);
@@ -342,7 +374,16 @@ mod tests {
             assert_eq!(one.skeleton, other.skeleton, "{} {}", one.text, other.text);
         }
         assert_eq!(lookup_keys("admin").unwrap().skeleton, "adrnin");
-        assert_ne!(lookup_keys("strasse").unwrap().skeleton, lookup_keys("straße").unwrap().skeleton);
+    }
+
+    #[test]
+    fn former_keys_are_those_of_names_that_folded_less() {
+        let former = |typed: &str| former_keys(&lookup_keys(typed).unwrap()).map(|keys| keys.folded);
+        assert_eq!(former("Νικος").as_deref(), Some("νικος"));
+        assert_eq!(former("STRAẞE").as_deref(), Some("straße"));
+        for same in ["ΝΙΚΟΣ", "νικοσ", "STRASSE", "alice", "김철수", "a b", "\u{1}νικος"] {
+            assert_eq!(former(same), None, "{same}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 pub struct UsernameKeys {
     /// As it was registered; how it is shown.
     pub text: String,
-    /// Folded by case, width and composition (RFC 8265): unique.
+    /// Folded by case, width and composition (RFC 8265 and full case folding): unique.
     pub folded: String,
     /// What it looks like (UTS #39 skeleton of `folded`): unique.
     pub skeleton: String,

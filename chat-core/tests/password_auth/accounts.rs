@@ -153,6 +153,50 @@ async fn sec_19_impossible_names_are_refused_and_simply_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sec_19_all_spellings_of_a_name_are_one_account_and_sign_in() {
+    let fixture = Fixture::new();
+    let nfd = "\u{1100}\u{1175}\u{11B7}\u{110E}\u{1165}\u{11AF}\u{1109}\u{116E}";
+    for spellings in [["ΝΙΚΟΣ", "νικος", "νικοσ"], ["straße", "STRASSE", "Strasse"], [nfd, "김철수", nfd]]
+    {
+        let user = fixture.register(spellings[0]).await;
+        for spelling in spellings {
+            let grant = login(&*fixture.auth, spelling, PASSWORD, &local()).await.unwrap();
+            assert_eq!(grant.identity.user_id, user, "{spelling}");
+            assert_eq!(fixture.auth.find_user(spelling).await.unwrap(), Some(user));
+            let again = register(&*fixture.auth, spelling, PASSWORD).await.unwrap_err();
+            assert!(matches!(again, AuthError::UsernameTaken), "{spelling}: {again}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sec_19_accounts_of_a_time_when_their_names_were_two_are_both_found_as_then() {
+    let fixture = Fixture::new();
+    let hash = {
+        let user = fixture.register("somebody").await;
+        fixture.password_hash(user).await
+    };
+    let upper = fixture.import("ΝΙΚΟΣ", &hash).await;
+    // As it was registered then: no migration could give it the key that the other one has.
+    let user_id = UserId::generate();
+    let text = "Νικος".to_owned();
+    let account = NewAccount {
+        user_id,
+        username: UsernameKeys { text, folded: "νικος".to_owned(), skeleton: "νικος".to_owned() },
+        display_name: DisplayName::new("somebody").unwrap(),
+        email: None,
+        password_hash: hash,
+        created_at: fixture.clock.now(),
+    };
+    assert_eq!(fixture.store.create_account(account).await.unwrap(), AccountCreation::Created);
+    for (typed, user) in [("Νικος", user_id), ("νικος", user_id), ("ΝΙΚΟΣ", upper), ("νικοσ", upper)]
+    {
+        let grant = login(&*fixture.auth, typed, PASSWORD, &local()).await.unwrap();
+        assert_eq!(grant.identity.user_id, user, "{typed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn sec_20_of_two_hundred_registrations_at_once_one_succeeds() {
     let fixture = Fixture::with(AuthSettings { hashes_waiting: 1_000, ..settings() });
     for spellings in [["alice", "ALICE", "Alice", "ａｌｉｃｅ"], ["paypal", "paypa1", "раураӏ", "PAYPAL"]]

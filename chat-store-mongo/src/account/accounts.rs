@@ -19,6 +19,7 @@ use crate::table::schema::USERS;
 const UPDATED_AT_ONCE: usize = 1_000;
 /// How often a change is tried because others were faster.
 const CHANGE_ATTEMPTS: usize = 8;
+
 /// Creates an account; see the port for the contract.
 pub(crate) async fn create(database: &Database, new: &NewAccount) -> Result<AccountCreation, StoreError> {
     let insert = doc! { "insert": USERS, "documents": [new_row(new)] };

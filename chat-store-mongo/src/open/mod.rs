@@ -4,6 +4,7 @@
 
 pub(crate) mod epoch;
 pub(crate) mod index;
+mod name_keys;
 
 use std::time::Duration;
 
@@ -86,7 +87,9 @@ pub(crate) async fn open(config: &MongoConfig) -> Result<Opened, OpenError> {
         if !is_ours(&database, config).await? {
             lay_out(&database).await?;
         }
-        epoch_of(&database).await
+        let epoch = epoch_of(&database).await?;
+        name_keys::renew(&database).await?;
+        Ok(epoch)
     };
     opened(epoch.await, &database, warnings).await
 }
@@ -158,9 +161,7 @@ pub(crate) async fn seal(database: &Database) -> Result<(), OpenError> {
     // Rows of another node that did the same a moment earlier are as good.
     for (id, value) in [(EPOCH_ROW, Bson::String(new_epoch())), (SCHEMA_ROW, Bson::Int64(VERSION))] {
         let update = doc! { "q": { "_id": id }, "u": { "$setOnInsert": { "value": value } }, "upsert": true };
-        let mut command = doc! { "update": META, "updates": [update] };
-        command.insert("writeConcern", database.write_concern(COMMAND));
-        let reply = ask(database, command).await?;
+        let reply = ask_durably(database, doc! { "update": META, "updates": [update] }).await?;
         if WriteReply::read(&reply).row_error.is_none_or(|error| !error.is_duplicate()) {
             acknowledged(&reply)?;
         }
@@ -203,9 +204,7 @@ async fn refuse_foreign(database: &Database, config: &MongoConfig) -> Result<(),
 
 /// Whether we may write, and what is written becomes durable here.
 async fn check_writing(database: &Database) -> Result<(), OpenError> {
-    let mut command = barrier_command();
-    command.insert("writeConcern", database.write_concern(COMMAND));
-    acknowledged(&ask(database, command).await?)
+    acknowledged(&ask_durably(database, barrier_command()).await?)
 }
 
 async fn check_indexes(database: &Database) -> Result<(), OpenError> {
@@ -233,13 +232,13 @@ async fn indexes_of(database: &Database, collection: &str) -> Result<Vec<Documen
     }
 }
 
-async fn meta_row(database: &Database, id: &str) -> Result<Option<Document>, OpenError> {
+pub(crate) async fn meta_row(database: &Database, id: &str) -> Result<Option<Document>, OpenError> {
     let command = doc! { "find": META, "filter": { "_id": id }, "limit": 1, "singleBatch": true };
     Ok(rows(database, command).await?.into_iter().next())
 }
 
 /// What a `find` command finds of what is durable.
-async fn rows(database: &Database, mut command: Document) -> Result<Vec<Document>, OpenError> {
+pub(crate) async fn rows(database: &Database, mut command: Document) -> Result<Vec<Document>, OpenError> {
     let level = match database.deployment() {
         Deployment::Standalone => "local",
         Deployment::Replicated | Deployment::Routed => "majority",
@@ -313,11 +312,17 @@ async fn ask(database: &Database, command: Document) -> Result<Document, OpenErr
     ask_within(database, command, COMMAND).await
 }
 
+/// Answers when what the command writes is durable, or says so in the reply.
+pub(crate) async fn ask_durably(database: &Database, mut command: Document) -> Result<Document, OpenError> {
+    command.insert("writeConcern", database.write_concern(COMMAND));
+    ask(database, command).await
+}
+
 async fn ask_within(database: &Database, command: Document, within: Duration) -> Result<Document, OpenError> {
     Ok(database.command(raw(&command)?, within).await?)
 }
 
-fn acknowledged(reply: &Document) -> Result<(), OpenError> {
+pub(crate) fn acknowledged(reply: &Document) -> Result<(), OpenError> {
     let reply = WriteReply::read(reply);
     match (reply.row_error, reply.concern_error) {
         (None, None) => Ok(()),

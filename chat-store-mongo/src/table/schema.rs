@@ -26,5 +26,7 @@ pub(crate) const VERSION: i64 = 1;
 pub(crate) const SCHEMA_ROW: &str = "schema";
 /// The row of [`META`] that holds the epoch.
 pub(crate) const EPOCH_ROW: &str = "epoch";
+/// The row of [`META`] that says by which rule the keys of names were made; the first rule left no row.
+pub(crate) const NAME_KEYS_ROW: &str = "name_keys";
 /// The row of [`META`] that says how far a migration has come, while one is under way.
 pub(crate) const MIGRATION_ROW: &str = "migration";

@@ -110,3 +110,28 @@ async fn an_older_text_that_is_no_address_locks_nobody_out() {
         );
     }
 }
+
+#[tokio::test]
+async fn names_that_folded_less_get_the_keys_of_today_when_the_database_is_opened_again() {
+    let test = TestDatabase::new().await;
+    let beside = test.beside().await;
+    drop(test.open().await);
+    let user = |name, folded| migrated(name, folded, name);
+    let nikos = insert(&beside, &user("νικος", "νικος")).await;
+    let (strasse, other) = (insert(&beside, &user("strasse", "strasse")).await, user("Straße", "straße"));
+    let other = insert(&beside, &other).await;
+    let displaced = insert(&beside, &user("ΛΟΓΟΣ", "\u{1}ΛΟΓΟς")).await;
+    beside.collection::<Document>("meta").delete_one(doc! { "_id": "name_keys" }).await.unwrap();
+
+    for _ in 0..2 {
+        let store = test.open().await;
+        let stored = store.all_accounts(None, 10).await.unwrap();
+        let key = |user| {
+            let one = stored.iter().find(|one| one.account.user_id == user);
+            one.map(|one| one.username.folded.clone()).unwrap()
+        };
+        assert_eq!([nikos, strasse, other, displaced].map(key), ["νικοσ", "strasse", "straße", "\u{1}ΛΟΓΟς"]);
+        let typed = UsernameKeys { folded: "νικοσ".to_owned(), ..keys("ΝΙΚΟΣ") };
+        assert_eq!(store.account_by_name(&typed).await.unwrap().map(|found| found.user_id), Some(nikos));
+    }
+}

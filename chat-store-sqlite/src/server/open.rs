@@ -21,7 +21,10 @@ const APPLICATION_ID: i64 = 0x4348_4154;
 const STATEMENTS: usize = 96;
 
 /// The numbered steps from an empty file to the format of this version. A step that was released never changes.
-const STEPS: &[M<'static>] = &[M::up(include_str!("../../migrations/0001_initial.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/0001_initial.sql")),
+    M::up(include_str!("../../migrations/0002_names_fold_fully.sql")),
+];
 
 pub(crate) fn migrations() -> Migrations<'static> {
     Migrations::from_slice(STEPS)
