@@ -5,11 +5,11 @@
 mod support;
 
 use chat_core::auth::username::lookup_keys;
-use chat_core::domain::{RoomName, case_folded};
-use chat_core::port::{AccountStore, StoredAccount};
+use chat_core::domain::{ConversationKind, EntryBody, Event, RoomName, case_folded};
+use chat_core::port::{AccountStore, RoomStore, StoredAccount};
 use chat_store_sqlite::SqliteStore;
 use rusqlite::{Connection, params};
-use support::Place;
+use support::{Place, room, user};
 
 const FIRST: &str = include_str!("../migrations/0001_initial.sql");
 const FOLD: &str = include_str!("../migrations/0002_names_fold_fully.sql");
@@ -77,4 +77,38 @@ async fn every_letter_that_folds_otherwise_than_before_is_migrated() {
         let is_changed = was_left && is_allowed && case_folded(&letter) != letter;
         assert!(!is_changed || letters.contains(&letter), "{letter:?}");
     }
+}
+
+#[tokio::test]
+async fn names_with_separators_of_lines_are_still_read() {
+    let place = Place::new();
+    let store = place.open();
+    let (owner, device) = (user(1), "a phone");
+    let id = room(&store, owner).await;
+    drop(store);
+    let connection = Connection::open(place.database()).unwrap();
+    insert_account(&connection, 1, ("two\u{2028}lines", "two lines"));
+    connection.execute("UPDATE conversations SET name = ?1", ["a\u{2028}b"]).unwrap();
+    let sql = "INSERT INTO sessions (session_id, user_id, device, created_at, last_used_at, ends_at, access,
+                 access_expires_at, refresh, refresh_expires_at, issued_at)
+               VALUES (?1, ?1, ?2, 1, 1, 1, ?3, 1, ?3, 1, 1)";
+    connection.execute(sql, params![[1_u8; 12], format!("{device}\u{2029}"), [1_u8; 32]]).unwrap();
+    let sql = "INSERT INTO entries (conversation, seq, id, author, sent_at, messages_so_far, kind, name)
+               VALUES (1, 2, ?1, ?1, 1, 0, 24, ?2)";
+    connection.execute(sql, params![[9_u8; 12], "c\u{2028}d"]).unwrap();
+    drop(connection);
+
+    let store = place.open();
+    assert_eq!(accounts(&store).await[0].account.display_name.as_str(), "two lines");
+    let session = store.sessions_of(owner).await.unwrap().remove(0);
+    assert_eq!(session.device.unwrap().as_str(), device);
+    let ConversationKind::Room { name, .. } = store.conversation(id).await.unwrap().unwrap().kind else {
+        panic!("it is a room");
+    };
+    assert_eq!(name.as_str(), "a b");
+    let entries = store.entries(id, support::ALL).await.unwrap().entries;
+    let EntryBody::Event(Event::Updated { name: Some(name), .. }) = &entries[1].body else {
+        panic!("{entries:?}");
+    };
+    assert_eq!(name.as_str(), "c d");
 }

@@ -96,6 +96,24 @@ text_type!(
     check_device_name
 );
 
+macro_rules! stored_line {
+    ($($name:ident),*) => { $(
+        impl $name {
+            /// A text that a store has kept, perhaps since before U+2028 and U+2029 were refused: they are read as
+            /// spaces.
+            ///
+            /// # Errors
+            /// Says which other rule `text` breaks.
+            pub fn from_stored(text: impl Into<String>) -> Result<Self, InvalidText> {
+                let text = text.into();
+                if text.contains(is_separator) { Self::new(text.replace(is_separator, " ")) } else { Self::new(text) }
+            }
+        }
+    )* };
+}
+
+stored_line!(RoomName, DisplayName, DeviceName);
+
 impl RoomName {
     /// By what a room is found: see [`search_folded`].
     #[must_use]
@@ -183,6 +201,9 @@ fn check_device_name(text: String) -> Result<String, InvalidText> {
 
 fn check_line(text: &str, min: usize, max: usize) -> Result<String, InvalidText> {
     refuse_controls(text, &[])?;
+    if text.contains(is_separator) {
+        return Err(InvalidText("must be on one line".into()));
+    }
     if text.chars().any(is_bidi_override) {
         return Err(InvalidText("must not contain characters that change the writing direction".into()));
     }
@@ -203,6 +224,11 @@ fn is_blank(c: char) -> bool {
             | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}'
             | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
             | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// The separators of lines and paragraphs, which are no control characters.
+fn is_separator(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Embeddings, overrides and isolates: in a name they would reorder what stands beside it.
@@ -245,6 +271,38 @@ mod tests {
             assert!(RoomName::new(text).is_err());
         }
         assert!(RoomName::new("two\nlines").is_err());
+    }
+
+    /// Every character at which some program begins a new line (UAX #14: BK, CR, LF, NL).
+    const NEW_LINES: [&str; 7] = ["\n", "\r", "\u{B}", "\u{C}", "\u{85}", "\u{2028}", "\u{2029}"];
+
+    #[test]
+    fn names_are_on_one_line_wherever_the_next_one_begins() {
+        for new_line in NEW_LINES {
+            for text in [format!("a{new_line}b"), format!("{new_line}a"), format!("a{new_line}")] {
+                assert!(RoomName::new(text.as_str()).is_err(), "{text:?}");
+                assert!(DisplayName::new(text.as_str()).is_err(), "{text:?}");
+                assert!(DeviceName::new(text.as_str()).is_err(), "{text:?}");
+                assert!(serde_json::from_value::<RoomName>(text.clone().into()).is_err(), "{text:?}");
+                assert!(crate::domain::Email::new(format!("x{text}@example.org")).is_err(), "{text:?}");
+                #[cfg(feature = "password")]
+                assert!(
+                    crate::auth::username::registration_keys(&format!("name{text}x")).is_err(),
+                    "{text:?}"
+                );
+            }
+        }
+        assert!(Topic::new("two\nlines").is_ok() && Content::new("two\u{2028}lines").is_ok());
+    }
+
+    #[test]
+    fn names_that_were_stored_with_other_separators_are_read_as_one_line() {
+        for (stored, read) in [("a\u{2028}b", "a b"), ("\u{2029}a\u{2028}", "a"), ("plain", "plain")] {
+            assert_eq!(RoomName::from_stored(stored).unwrap().as_str(), read);
+            assert_eq!(DisplayName::from_stored(stored).unwrap().as_str(), read);
+            assert_eq!(DeviceName::from_stored(stored).unwrap().as_str(), read);
+        }
+        assert!(RoomName::from_stored("two\nlines").is_err());
     }
 
     #[test]

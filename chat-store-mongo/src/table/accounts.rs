@@ -43,7 +43,7 @@ pub(crate) fn read_account(fields: &Document) -> Result<Account, StoreError> {
     Ok(Account {
         user_id: UserId::from_bytes(row.id("_id")?),
         username: row.text("username")?.to_owned(),
-        display_name: row.required("display_name", |name| DisplayName::new(name.as_str()?).ok())?,
+        display_name: row.required("display_name", |name| DisplayName::from_stored(name.as_str()?).ok())?,
         // The PHP chat took every text. What is no address stays in the row and locks nobody out.
         email: row.optional_text("email")?.and_then(|text| Email::new(text).ok()),
         password_hash: read_password(row)?,

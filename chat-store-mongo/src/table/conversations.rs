@@ -31,7 +31,7 @@ impl ConversationRow {
     pub(crate) fn read_room(fields: &Document) -> Result<Self, StoreError> {
         let row = Row::new(ROOMS, fields);
         let kind = ConversationKind::Room {
-            name: row.required("name", |value| RoomName::new(value.as_str()?).ok())?,
+            name: row.required("name", |value| RoomName::from_stored(value.as_str()?).ok())?,
             topic: row.required("topic", |value| Topic::new(value.as_str()?).ok())?,
             visibility: row.required("visibility", |value| visibility_of(value.as_str()?))?,
         };

@@ -118,7 +118,7 @@ fn read_event(row: Row<'_>, kind: &str) -> Result<Event, StoreError> {
         "unbanned" => Event::Unbanned { user: user()? },
         "role_changed" => Event::RoleChanged { user: user()?, role: row.required("role", read_role)? },
         "updated" => Event::Updated {
-            name: row.optional("name", |value| RoomName::new(value.as_str()?).ok())?,
+            name: row.optional("name", |value| RoomName::from_stored(value.as_str()?).ok())?,
             topic: row.optional("topic", |value| Topic::new(value.as_str()?).ok())?,
         },
         _ => return Err(row.damaged("type")),

@@ -67,7 +67,7 @@ impl SessionRow {
         let session = Session {
             session_id: SessionId::from_bytes(row.id("_id")?),
             user_id: UserId::from_bytes(row.id("user_id")?),
-            device: row.optional("device", |name| DeviceName::new(name.as_str()?).ok())?,
+            device: row.optional("device", |name| DeviceName::from_stored(name.as_str()?).ok())?,
             created_at: row.time("created_at")?,
             last_used_at: row.time("last_used_at")?,
             ends_at: row.time("ends_at")?,

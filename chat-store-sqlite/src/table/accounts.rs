@@ -120,7 +120,7 @@ fn read_account(row: &Row<'_>) -> Work<Account> {
     Ok(Account {
         user_id: get(row, 0)?,
         username: get(row, 1)?,
-        display_name: DisplayName::new(get::<String>(row, 2)?)?,
+        display_name: DisplayName::from_stored(get::<String>(row, 2)?)?,
         email: get::<Option<String>>(row, 3)?.map(Email::new).transpose()?,
         password_hash: get(row, 4)?,
         disabled: get(row, 5)?,

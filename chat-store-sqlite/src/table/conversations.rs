@@ -171,7 +171,7 @@ fn read_kind(row: &Row<'_>) -> Work<ConversationKind> {
         }
         other => return Err(WorkError::damaged(format!("{other} is no kind of conversation"))),
     };
-    let name = RoomName::new(get::<String>(row, 3)?)?;
+    let name = RoomName::from_stored(get::<String>(row, 3)?)?;
     let topic = Topic::new(get::<String>(row, 4)?)?;
     Ok(ConversationKind::Room { name, topic, visibility })
 }

@@ -198,7 +198,7 @@ fn read_body(row: &Row<'_>) -> Work<EntryBody> {
         22 => Event::Unbanned { user: user()? },
         23 => Event::RoleChanged { user: user()?, role: get(row, 8)? },
         24 => Event::Updated {
-            name: get::<Option<String>>(row, 9)?.map(RoomName::new).transpose()?,
+            name: get::<Option<String>>(row, 9)?.map(RoomName::from_stored).transpose()?,
             topic: get::<Option<String>>(row, 10)?.map(Topic::new).transpose()?,
         },
         other => return Err(WorkError::damaged(format!("{other} is no kind of entry"))),

@@ -136,7 +136,7 @@ fn read_session(row: &Row<'_>) -> Work<Session> {
     Ok(Session {
         session_id: get(row, 0)?,
         user_id: get(row, 1)?,
-        device: get::<Option<String>>(row, 2)?.map(DeviceName::new).transpose()?,
+        device: get::<Option<String>>(row, 2)?.map(DeviceName::from_stored).transpose()?,
         created_at: get(row, 3)?,
         last_used_at: get(row, 4)?,
         ends_at: get(row, 5)?,

@@ -26,7 +26,7 @@ pub(crate) fn fit_room_name(name: &str, otherwise: &str) -> String {
 /// The text if `check` takes it, else what is left of it without what names must not contain.
 fn fit_line(text: &str, characters: usize, check: impl Fn(&str) -> Option<String>) -> Option<String> {
     let allowed = |c: char| !is_direction(c);
-    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let plain = |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
     let line: String = text.chars().filter(|c| allowed(*c)).map(plain).collect();
     // Composition may make a text longer, so half of it is tried as well.
     let lengths = [characters, characters / 2, characters / 4].into_iter();
@@ -183,6 +183,7 @@ mod tests {
     fn names_keep_what_can_be_shown_of_them() {
         assert_eq!(fit_room_name("Garden", "room"), "Garden");
         assert_eq!(fit_room_name("  two\nlines ", "room"), "two lines");
+        assert_eq!(fit_room_name("two\u{2028}lines", "room"), "two lines");
         assert_eq!(fit_room_name(&"字".repeat(150), "room"), "字".repeat(100));
         for nothing in ["", "   ", "\u{200B}", "\u{202E}", "\0"] {
             assert_eq!(fit_room_name(nothing, "room"), "room", "{nothing:?}");
