@@ -77,6 +77,8 @@ fn auth_settings(config: &Config) -> AuthSettings {
         refresh_lifetime: config.refresh_idle_seconds,
         user_sessions: config.limit_user_sessions,
         failed_logins_per_minute: config.rate_address_failed_logins_per_minute,
+        logins_per_minute: config.rate_address_logins_per_minute,
+        account_logins_per_minute: config.rate_account_logins_per_minute,
         registrations_per_minute: config.rate_address_registrations_per_minute,
         ..AuthSettings::default()
     }

@@ -11,11 +11,11 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::BASE64_NOPAD;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
-use tokio::sync::{Semaphore, TryAcquireError};
 use zeroize::Zeroizing;
 
 use super::hash_threads::{HashThreads, Memory};
 use super::password::normalised;
+use super::queue::{Applicant, FairQueue};
 use super::settings::{AuthSettings, InvalidAuthSettings};
 use crate::error::AuthError;
 
@@ -59,9 +59,7 @@ pub(super) struct HashPool {
     /// A hash of nothing that costs what a real one costs.
     dummy: Arc<str>,
     /// Those who compute and those who wait.
-    places: Arc<Semaphore>,
-    /// Those who compute.
-    workers: Arc<Semaphore>,
+    queue: FairQueue,
     threads: Arc<HashThreads>,
 }
 
@@ -79,8 +77,7 @@ impl HashPool {
         Ok(Self {
             hasher: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
             dummy: dummy.into(),
-            places: Arc::new(Semaphore::new(settings.hashes_at_once + settings.hashes_waiting)),
-            workers: Arc::new(Semaphore::new(settings.hashes_at_once)),
+            queue: FairQueue::new(settings.hashes_at_once, settings.hashes_waiting),
             threads: Arc::new(HashThreads::new(settings.hashes_at_once)),
         })
     }
@@ -89,9 +86,13 @@ impl HashPool {
     ///
     /// # Errors
     /// `RateLimited` if too many wait already, `Internal`.
-    pub(super) async fn hash(&self, password: &SecretString) -> Result<String, AuthError> {
+    pub(super) async fn hash(
+        &self,
+        applicant: Applicant,
+        password: &SecretString,
+    ) -> Result<String, AuthError> {
         let (hasher, password) = (self.hasher.clone(), password.clone());
-        self.run(move |memory| new_hash(&hasher, password.expose_secret(), memory)).await?
+        self.run(applicant, move |memory| new_hash(&hasher, password.expose_secret(), memory)).await?
     }
 
     /// Whether this is the password of `stored`. Without one it takes the same time and nothing matches.
@@ -100,39 +101,34 @@ impl HashPool {
     /// `RateLimited` if too many wait already, `Internal`.
     pub(super) async fn verify(
         &self,
+        applicant: Applicant,
         stored: Option<&str>,
         password: &SecretString,
     ) -> Result<Verdict, AuthError> {
         let is_somebody = stored.is_some();
         let stored = stored.unwrap_or(&self.dummy).to_owned();
         let (hasher, password) = (self.hasher.clone(), password.clone());
-        let verdict =
-            self.run(move |memory| compare(&hasher, &stored, password.expose_secret(), memory)).await?;
+        let verdict = self
+            .run(applicant, move |memory| compare(&hasher, &stored, password.expose_secret(), memory))
+            .await?;
         Ok(if is_somebody { verdict } else { Verdict::NoMatch })
     }
 
-    /// Runs `job` on one of the threads for hashes, while a blocking thread of the runtime waits for it. Both
-    /// permits go with it: a caller who leaves does not make room before the work is over.
+    /// Runs `job` on one of the threads for hashes, while a blocking thread of the runtime waits for it. The turn
+    /// goes with it: a caller who leaves does not make room before the work is over.
     async fn run<T: Send + 'static>(
         &self,
+        applicant: Applicant,
         job: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, AuthError> {
-        let place = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => place,
-            Err(TryAcquireError::NoPermits) => {
-                metrics::counter!("chat_password_hashes_refused_total").increment(1);
-                return Err(AuthError::RateLimited { retry_after: RETRY_AFTER });
-            }
-            Err(TryAcquireError::Closed) => {
-                return Err(AuthError::Internal("the hash pool is closed".into()));
-            }
+        let Some(turn) = self.queue.turn(applicant).await else {
+            metrics::counter!("chat_password_hashes_refused_total").increment(1);
+            return Err(AuthError::RateLimited { retry_after: RETRY_AFTER });
         };
-        let worker = Arc::clone(&self.workers).acquire_owned().await;
-        let worker = worker.map_err(|error| AuthError::Internal(Box::new(error)))?;
         let threads = Arc::clone(&self.threads);
         let work = tokio::task::spawn_blocking(move || {
             let result = threads.run(job);
-            drop((worker, place));
+            drop(turn);
             result
         });
         let result = work.await.map_err(|error| AuthError::Internal(Box::new(error)))?;
@@ -245,9 +241,14 @@ pub(super) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::auth::throttle::{Origin, Target};
 
     pub(in crate::auth) fn cheap() -> AuthSettings {
         AuthSettings { argon2_memory_kib: 8, argon2_passes: 1, ..AuthSettings::default() }
+    }
+
+    fn somebody() -> Applicant {
+        Applicant::new(Origin::Local, Target::login("somebody"))
     }
 
     fn secret(text: &str) -> SecretString {
@@ -267,7 +268,8 @@ pub(super) mod tests {
         );
         let pool = HashPool::new(&settings).unwrap();
         let password = secret("hunter22");
-        let (first, second) = tokio::join!(pool.hash(&password), pool.hash(&password));
+        let (first, second) =
+            tokio::join!(pool.hash(somebody(), &password), pool.hash(somebody(), &password));
         let (first, second) = (first.unwrap(), second.unwrap());
         assert_ne!(first, second);
         for text in [&first, &second] {
@@ -284,16 +286,26 @@ pub(super) mod tests {
         let weak = HashPool::new(&cheap()).unwrap();
         let strong = HashPool::new(&AuthSettings { argon2_passes: 2, ..cheap() }).unwrap();
         let password = secret("hunter22");
-        let old = weak.hash(&password).await.unwrap();
-        assert_eq!(weak.verify(Some(&old), &password).await.unwrap(), Verdict::Match { upgrade: None });
-        assert_eq!(strong.verify(Some(&old), &secret("hunter23")).await.unwrap(), Verdict::NoMatch);
-        let Verdict::Match { upgrade: Some(new) } = strong.verify(Some(&old), &password).await.unwrap()
+        let old = weak.hash(somebody(), &password).await.unwrap();
+        assert_eq!(
+            weak.verify(somebody(), Some(&old), &password).await.unwrap(),
+            Verdict::Match { upgrade: None }
+        );
+        assert_eq!(
+            strong.verify(somebody(), Some(&old), &secret("hunter23")).await.unwrap(),
+            Verdict::NoMatch
+        );
+        let Verdict::Match { upgrade: Some(new) } =
+            strong.verify(somebody(), Some(&old), &password).await.unwrap()
         else {
             panic!("the hash is renewed");
         };
         assert!(new.starts_with("$argon2id$v=19$m=8,t=2,p=1$"));
         for pool in [&strong, &weak] {
-            assert_eq!(pool.verify(Some(&new), &password).await.unwrap(), Verdict::Match { upgrade: None });
+            assert_eq!(
+                pool.verify(somebody(), Some(&new), &password).await.unwrap(),
+                Verdict::Match { upgrade: None }
+            );
         }
     }
 
@@ -303,14 +315,17 @@ pub(super) mod tests {
         for version in [bcrypt::Version::TwoY, bcrypt::Version::TwoA, bcrypt::Version::TwoB] {
             let stored = bcrypt_hash("cafe\u{301} noir", version);
             let Verdict::Match { upgrade: Some(new) } =
-                pool.verify(Some(&stored), &secret("cafe\u{301} noir")).await.unwrap()
+                pool.verify(somebody(), Some(&stored), &secret("cafe\u{301} noir")).await.unwrap()
             else {
                 panic!("{stored} is renewed");
             };
             assert!(new.starts_with("$argon2id$"));
-            let composed = pool.verify(Some(&new), &secret("café noir")).await.unwrap();
+            let composed = pool.verify(somebody(), Some(&new), &secret("café noir")).await.unwrap();
             assert_eq!(composed, Verdict::Match { upgrade: None });
-            assert_eq!(pool.verify(Some(&stored), &secret("café noir")).await.unwrap(), Verdict::NoMatch);
+            assert_eq!(
+                pool.verify(somebody(), Some(&stored), &secret("café noir")).await.unwrap(),
+                Verdict::NoMatch
+            );
         }
     }
 
@@ -321,7 +336,7 @@ pub(super) mod tests {
             ("hunter22", "$2y$05$.vGA1O9wmRjrwAVXD98HNOFxslKV.DvUhodPyFymn/YMP/fRLRhs2"),
             ("密码-päss", "$2y$05$.vGA1O9wmRjrwAVXD98HNOfGwGW4StjS0OjniOmtfuYj66Xk3UHTW"),
         ] {
-            let verdict = pool.verify(Some(stored), &secret(password)).await.unwrap();
+            let verdict = pool.verify(somebody(), Some(stored), &secret(password)).await.unwrap();
             assert!(matches!(verdict, Verdict::Match { upgrade: Some(_) }));
         }
     }
@@ -335,15 +350,15 @@ pub(super) mod tests {
         for owner in [&long, &start] {
             let stored = bcrypt_hash(owner, bcrypt::Version::TwoY);
             for typed in [&long, &same_start, &start] {
-                let verdict = pool.verify(Some(&stored), &secret(typed)).await.unwrap();
+                let verdict = pool.verify(somebody(), Some(&stored), &secret(typed)).await.unwrap();
                 assert_eq!(verdict, Verdict::Match { upgrade: None }, "{owner} {typed}");
             }
         }
         let whole = "x".repeat(71);
         let stored = bcrypt_hash(&whole, bcrypt::Version::TwoY);
-        let verdict = pool.verify(Some(&stored), &secret(&whole)).await.unwrap();
+        let verdict = pool.verify(somebody(), Some(&stored), &secret(&whole)).await.unwrap();
         assert!(matches!(verdict, Verdict::Match { upgrade: Some(_) }));
-        let verdict = pool.verify(Some(&stored), &secret(&"x".repeat(72))).await.unwrap();
+        let verdict = pool.verify(somebody(), Some(&stored), &secret(&"x".repeat(72))).await.unwrap();
         assert_eq!(verdict, Verdict::NoMatch);
     }
 
@@ -351,7 +366,10 @@ pub(super) mod tests {
     async fn bcrypt_matches_nothing_that_has_a_zero_byte() {
         let pool = HashPool::new(&cheap()).unwrap();
         let stored = bcrypt_hash("secret", bcrypt::Version::TwoY);
-        assert_eq!(pool.verify(Some(&stored), &secret("secret\0x")).await.unwrap(), Verdict::NoMatch);
+        assert_eq!(
+            pool.verify(somebody(), Some(&stored), &secret("secret\0x")).await.unwrap(),
+            Verdict::NoMatch
+        );
     }
 
     #[tokio::test]
@@ -371,11 +389,11 @@ pub(super) mod tests {
             &endless,
         ] {
             for typed in ["", "x", stored] {
-                let verdict = pool.verify(Some(stored), &secret(typed)).await.unwrap();
+                let verdict = pool.verify(somebody(), Some(stored), &secret(typed)).await.unwrap();
                 assert_eq!(verdict, Verdict::Unreadable, "{stored}");
             }
         }
-        assert_eq!(pool.verify(None, &secret("")).await.unwrap(), Verdict::NoMatch);
+        assert_eq!(pool.verify(somebody(), None, &secret("")).await.unwrap(), Verdict::NoMatch);
     }
 
     #[tokio::test]
@@ -402,7 +420,7 @@ pub(super) mod tests {
             assert_eq!(is_readable(&hash, &large), is_computed_as_ours, "{text}");
         }
         let pool = HashPool::new(&cheap()).unwrap();
-        let verdict = pool.verify(Some(&of(1_024 * 1_024, 64)), &secret("x")).await.unwrap();
+        let verdict = pool.verify(somebody(), Some(&of(1_024 * 1_024, 64)), &secret("x")).await.unwrap();
         assert_eq!(verdict, Verdict::Unreadable);
     }
 
@@ -415,9 +433,12 @@ pub(super) mod tests {
             "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8",
             "$argon2i$m=256,t=2,p=1$c29tZXNhbHQ$/U3YPXYsSb3q9XxHvc0MLxur+GP960kN9j7emXX8zwY",
         ] {
-            let verdict = pool.verify(Some(stored), &secret("password")).await.unwrap();
+            let verdict = pool.verify(somebody(), Some(stored), &secret("password")).await.unwrap();
             assert!(matches!(verdict, Verdict::Match { .. }), "{stored}");
-            assert_eq!(pool.verify(Some(stored), &secret("passwort")).await.unwrap(), Verdict::NoMatch);
+            assert_eq!(
+                pool.verify(somebody(), Some(stored), &secret("passwort")).await.unwrap(),
+                Verdict::NoMatch
+            );
         }
     }
 
@@ -429,7 +450,7 @@ pub(super) mod tests {
         let gate = Arc::new(std::sync::Mutex::new(gate));
         let job = || {
             let (running, peak, gate) = (Arc::clone(&running), Arc::clone(&peak), Arc::clone(&gate));
-            pool.run(move |_| {
+            pool.run(somebody(), move |_| {
                 peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let opened = gate.lock().unwrap().recv();
                 running.fetch_sub(1, Ordering::SeqCst);
@@ -440,7 +461,7 @@ pub(super) mod tests {
         for job in &mut jobs {
             assert!(futures::poll!(job).is_pending());
         }
-        let refused = pool.run(|_| ()).await;
+        let refused = pool.run(somebody(), |_| ()).await;
         assert!(matches!(refused, Err(AuthError::RateLimited { retry_after }) if !retry_after.is_zero()));
         for _ in 0..5 {
             open.send(()).unwrap();
@@ -449,17 +470,17 @@ pub(super) mod tests {
             assert_eq!(result.unwrap(), Ok(()));
         }
         assert!(peak.load(Ordering::SeqCst) <= 2);
-        assert!(pool.run(|_| ()).await.is_ok());
+        assert!(pool.run(somebody(), |_| ()).await.is_ok());
     }
 
     #[tokio::test]
     async fn sec_23_a_job_that_panics_is_an_error_and_gives_its_place_back() {
         let pool = HashPool::new(&AuthSettings { hashes_at_once: 1, hashes_waiting: 0, ..cheap() }).unwrap();
         for _ in 0..3 {
-            let result: Result<(), _> = pool.run(|_| panic!("a bug")).await;
+            let result: Result<(), _> = pool.run(somebody(), |_| panic!("a bug")).await;
             assert!(matches!(result, Err(AuthError::Internal(_))));
         }
-        assert!(pool.hash(&secret("hunter22")).await.is_ok());
+        assert!(pool.hash(somebody(), &secret("hunter22")).await.is_ok());
     }
 
     #[test]

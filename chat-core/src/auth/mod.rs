@@ -10,6 +10,7 @@ mod hash_threads;
 mod hashing;
 mod password;
 mod password_auth;
+mod queue;
 mod sessions;
 mod settings;
 mod throttle;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::events::{SecurityEvent, record};
 use super::hashing::{HashPool, Verdict};
 use super::password;
+use super::queue::Applicant;
 use super::settings::{AuthSettings, InvalidAuthSettings};
 use super::throttle::{Origin, Target, Throttle};
 use super::token::RecentPairs;
@@ -131,12 +132,14 @@ impl PasswordAuth {
             None => DisplayName::new(username.text.as_str())
                 .map_err(|error| AuthError::InvalidField { field: "username", reason: error.0 })?,
         };
+        let applicant = Applicant::new(Origin::of(client.address), Target::login(&username.folded));
+        let password_hash = self.hashes.hash(applicant, &wanted.password).await?;
         let account = NewAccount {
             user_id: UserId::generate(),
             username,
             display_name,
             email: Some(wanted.email),
-            password_hash: self.hashes.hash(&wanted.password).await?,
+            password_hash,
             created_at: self.clock.now(),
         };
         let user_id = account.user_id;
@@ -157,7 +160,8 @@ impl PasswordAuth {
             record(SecurityEvent::LoginThrottled, None, client.address);
             AuthError::RateLimited { retry_after }
         })?;
-        let verified = self.verified_account(keys, &credentials.password).await;
+        let verified =
+            self.verified_account(keys, &credentials.password, Applicant::new(origin, target)).await;
         let verified = verified.inspect_err(|_| self.throttle.cancelled(attempt))?;
         let account = match verified {
             Verified::Yes(account) => account,
@@ -189,6 +193,7 @@ impl PasswordAuth {
         &self,
         keys: Option<UsernameKeys>,
         password: &SecretString,
+        applicant: Applicant,
     ) -> Result<Verified, AuthError> {
         let found = match keys {
             Some(keys) => self.account_named(&keys).await?,
@@ -197,7 +202,7 @@ impl PasswordAuth {
         let user = found.as_ref().map(|account| account.user_id);
         let enabled = found.filter(|account| !account.disabled);
         let stored = enabled.as_ref().map(|account| account.password_hash.as_str());
-        match (self.hashes.verify(stored, password).await?, enabled) {
+        match (self.hashes.verify(applicant, stored, password).await?, enabled) {
             (Verdict::Match { upgrade }, Some(account)) => {
                 Ok(Verified::Yes(self.upgraded(account, upgrade).await?))
             }
@@ -246,14 +251,19 @@ impl PasswordAuth {
         keep: SessionId,
         (old, new): (SecretString, SecretString),
     ) -> Result<Vec<SessionId>, AuthError> {
+        let target = Target::confirmation(user);
+        let applicant = Applicant::new(Origin::Local, target);
         let attempt = self
             .throttle
-            .begin(Target::confirmation(user), Origin::Local)
+            .begin(target, Origin::Local)
             .map_err(|retry_after| AuthError::RateLimited { retry_after })?;
         let account = self.store.account(user).await?.filter(|account| !account.disabled);
         let stored = account.as_ref().map(|account| account.password_hash.as_str());
-        let verdict =
-            self.hashes.verify(stored, &old).await.inspect_err(|_| self.throttle.cancelled(attempt))?;
+        let verdict = self
+            .hashes
+            .verify(applicant, stored, &old)
+            .await
+            .inspect_err(|_| self.throttle.cancelled(attempt))?;
         let (Verdict::Match { .. }, Some(account)) = (verdict, account) else {
             self.throttle.failed(attempt);
             record(SecurityEvent::PasswordChangeFailed, Some(user), None);
@@ -263,7 +273,7 @@ impl PasswordAuth {
         let username = username::lookup_keys(&account.username).ok_or(AuthError::InvalidCredentials)?;
         let email = account.email.as_ref().map(|email| email.as_str());
         self.check_password("new_password", &new, &username, email)?;
-        let hash = self.hashes.hash(&new).await?;
+        let hash = self.hashes.hash(applicant, &new).await?;
         // Sessions end before the password changes, so that a failure in between leaves none that should not be,
         // and after it, for those that were opened with the old password meanwhile.
         let mut ended = self.end_all_but(user, Some(keep)).await?;

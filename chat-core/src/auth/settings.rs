@@ -38,6 +38,10 @@ pub struct AuthSettings {
     pub failed_login_delay: Duration,
     /// Failed logins of an address in a minute. 0 is off.
     pub failed_logins_per_minute: u32,
+    /// Logins of an address in a minute, successful or not: each costs a hash. 0 is off.
+    pub logins_per_minute: u32,
+    /// Successful logins to an account in a minute. 0 is off.
+    pub account_logins_per_minute: u32,
     /// Registrations of an address in a minute. 0 is off.
     pub registrations_per_minute: u32,
 }
@@ -58,6 +62,8 @@ impl Default for AuthSettings {
             user_sessions: 20,
             failed_login_delay: Duration::from_millis(250),
             failed_logins_per_minute: 30,
+            logins_per_minute: 240,
+            account_logins_per_minute: 60,
             registrations_per_minute: 60,
         }
     }

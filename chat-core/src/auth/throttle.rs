@@ -1,11 +1,14 @@
 //! How often somebody may guess.
 //!
-//! Three counts stand before a login: failures of an address, failures of an address at one account
-//! (with a growing pause), and failures at one account from everywhere else. The last never stands
+//! Three counts of failures stand before a login: those of an address, those of an address at one account
+//! (with a growing pause), and those at one account from everywhere else. The last never stands
 //! before an address that has signed in to the account: a stranger slows down strangers, not the owner.
 //! Those addresses are kept for each account by itself, so that nobody pushes out what they did not put in.
 //! Whoever has an IPv6 network has all networks in it: addresses of it are counted together, too.
 //! Names that nobody has are counted like all others.
+//!
+//! Successes are counted as well, because they cost as much: with the failures for each address, and by themselves
+//! for each account. The latter only an owner can bring about.
 //!
 //! The `governor` crate, which limits requests elsewhere, can neither give an attempt back when it turns
 //! out to be the owner's nor bound the number of its keys, so the counting is done here.
@@ -79,7 +82,7 @@ impl Origin {
 
 impl Origin {
     /// What is counted for this origin, and how many times as much it may do: itself, then what it lies in.
-    fn networks(self) -> impl Iterator<Item = (Self, u32)> {
+    pub(super) fn networks(self) -> impl Iterator<Item = (Self, u32)> {
         let wider = match self {
             Self::V6([a, b, c, d, e, f, g, _]) => [
                 Some((Self::Wider([a, b, c, d, e, f, g]), WIDER)),
@@ -134,6 +137,11 @@ impl Attempt {
     }
 }
 
+/// The rule, unless somebody is on the same machine.
+fn of_address(rule: Option<Rule>, origin: Origin) -> Option<Rule> {
+    rule.filter(|_| origin != Origin::Local)
+}
+
 /// Takes one of all of these, or of none. `Err`: how long to wait.
 fn take(
     paces: &mut RecentMap<Origin, Pace>,
@@ -179,6 +187,8 @@ impl Places {
 pub(super) struct Throttle {
     registrations: Option<Rule>,
     failures: Option<Rule>,
+    logins: Option<Rule>,
+    account_logins: Option<Rule>,
     counts: Mutex<Counts>,
 }
 
@@ -186,6 +196,8 @@ pub(super) struct Throttle {
 struct Counts {
     registrations: RecentMap<Origin, Pace>,
     failures: RecentMap<Origin, Pace>,
+    logins: RecentMap<Origin, Pace>,
+    account_logins: RecentMap<Target, Pace>,
     strangers: RecentMap<Target, Pace>,
     rows: RecentMap<(Target, Origin), Row>,
     /// From where the owner of each account signed in, the latest last.
@@ -197,9 +209,13 @@ impl Throttle {
         Self {
             registrations: Rule::per_minute(settings.registrations_per_minute),
             failures: Rule::per_minute(settings.failed_logins_per_minute),
+            logins: Rule::per_minute(settings.logins_per_minute),
+            account_logins: Rule::per_minute(settings.account_logins_per_minute),
             counts: Mutex::new(Counts {
                 registrations: RecentMap::new(ENTRIES),
                 failures: RecentMap::new(ENTRIES),
+                logins: RecentMap::new(ENTRIES),
+                account_logins: RecentMap::new(ENTRIES),
                 strangers: RecentMap::new(ENTRIES),
                 rows: RecentMap::new(ENTRIES),
                 known: RecentMap::new(ENTRIES),
@@ -209,8 +225,7 @@ impl Throttle {
 
     /// Counts a registration. `Err`: too many; how long to wait.
     pub(super) fn register(&self, origin: Origin) -> Result<(), Duration> {
-        let rule = self.registrations.filter(|_| origin != Origin::Local);
-        rule.map_or(Ok(()), |rule| {
+        of_address(self.registrations, origin).map_or(Ok(()), |rule| {
             take(&mut self.lock().registrations, origin.networks(), rule, Instant::now())
         })
     }
@@ -224,13 +239,25 @@ impl Throttle {
         if let Some(row) = counts.rows.get(&(target, origin)) {
             row.check(now)?;
         }
-        if let Some(rule) = self.address_rule(origin) {
-            take(&mut counts.failures, attempt.networks(), rule, now)?;
+        if let Some(rule) = self.account_logins
+            && let Some(pace) = counts.account_logins.get(&target)
+        {
+            pace.check(rule, now)?;
+        }
+        if let Some(rule) = of_address(self.logins, origin) {
+            take(&mut counts.logins, attempt.networks(), rule, now)?;
+        }
+        if let Some(rule) = of_address(self.failures, origin)
+            && let Err(wait) = take(&mut counts.failures, attempt.networks(), rule, now)
+        {
+            self.give_back_login(counts, attempt);
+            return Err(wait);
         }
         if !attempt.is_known
             && let Err(wait) = counts.strangers.entry(target).take(STRANGERS, now)
         {
-            self.give_back_address(counts, attempt);
+            self.give_back_failure(counts, attempt);
+            self.give_back_login(counts, attempt);
             return Err(wait);
         }
         Ok(attempt)
@@ -241,17 +268,26 @@ impl Throttle {
         self.lock().rows.entry((attempt.target, attempt.origin)).add(Instant::now());
     }
 
-    /// The password was right: nothing of the attempt counts, and its address is known from now on.
+    /// The password was right: the attempt is no failure, and its address is known from now on.
     pub(super) fn succeeded(&self, attempt: Attempt) {
-        self.cancelled(attempt);
-        self.lock().rows.remove(&(attempt.target, attempt.origin));
-        self.known(attempt.target, attempt.origin);
+        let counts = &mut *self.lock();
+        self.forgive(counts, attempt);
+        counts.rows.remove(&(attempt.target, attempt.origin));
+        counts.known.entry(attempt.target).add(attempt.origin);
+        if let Some(rule) = self.account_logins {
+            counts.account_logins.entry(attempt.target).add(rule, Instant::now());
+        }
     }
 
     /// The password was not looked at.
     pub(super) fn cancelled(&self, attempt: Attempt) {
         let counts = &mut *self.lock();
-        self.give_back_address(counts, attempt);
+        self.forgive(counts, attempt);
+        self.give_back_login(counts, attempt);
+    }
+
+    fn forgive(&self, counts: &mut Counts, attempt: Attempt) {
+        self.give_back_failure(counts, attempt);
         if !attempt.is_known {
             counts.strangers.entry(attempt.target).give_back(STRANGERS);
         }
@@ -262,14 +298,16 @@ impl Throttle {
         self.lock().known.entry(target).add(origin);
     }
 
-    fn give_back_address(&self, counts: &mut Counts, attempt: Attempt) {
-        if let Some(rule) = self.address_rule(attempt.origin) {
+    fn give_back_failure(&self, counts: &mut Counts, attempt: Attempt) {
+        if let Some(rule) = of_address(self.failures, attempt.origin) {
             give_back(&mut counts.failures, attempt.networks(), rule);
         }
     }
 
-    fn address_rule(&self, origin: Origin) -> Option<Rule> {
-        self.failures.filter(|_| origin != Origin::Local)
+    fn give_back_login(&self, counts: &mut Counts, attempt: Attempt) {
+        if let Some(rule) = of_address(self.logins, attempt.origin) {
+            give_back(&mut counts.logins, attempt.networks(), rule);
+        }
     }
 
     /// Every change under this lock is complete in itself: a poisoned one is still consistent.
@@ -304,13 +342,25 @@ struct Pace(Option<Instant>);
 
 impl Pace {
     fn take(&mut self, rule: Rule, now: Instant) -> Result<(), Duration> {
-        let paid_back = self.0.map_or(now, |at| at.max(now)) + rule.interval;
-        let too_far = paid_back.duration_since(now).saturating_sub(rule.interval * rule.burst);
-        if !too_far.is_zero() {
-            return Err(too_far);
-        }
-        self.0 = Some(paid_back);
+        self.check(rule, now)?;
+        self.add(rule, now);
         Ok(())
+    }
+
+    /// Whether one more may be taken. `Err`: how long to wait.
+    fn check(&self, rule: Rule, now: Instant) -> Result<(), Duration> {
+        let too_far =
+            self.after_one_more(rule, now).duration_since(now).saturating_sub(rule.interval * rule.burst);
+        if too_far.is_zero() { Ok(()) } else { Err(too_far) }
+    }
+
+    /// Takes one more, even if that is too much.
+    fn add(&mut self, rule: Rule, now: Instant) {
+        self.0 = Some(self.after_one_more(rule, now));
+    }
+
+    fn after_one_more(&self, rule: Rule, now: Instant) -> Instant {
+        self.0.map_or(now, |at| at.max(now)) + rule.interval
     }
 
     fn give_back(&mut self, rule: Rule) {
@@ -531,7 +581,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn successes_and_cancelled_attempts_cost_nothing() {
+    async fn successes_and_cancelled_attempts_are_no_failures() {
         let throttle = Throttle::new(&AuthSettings::default());
         let (target, origin) = (Target::login("alice"), address("192.0.2.7"));
         for _ in 0..1_000 {
@@ -541,8 +591,37 @@ mod tests {
         for _ in 0..1_000 {
             let attempt = throttle.begin(target, origin).unwrap();
             throttle.succeeded(attempt);
+            pass(Duration::from_secs(1)).await;
         }
         assert_eq!(guess(&throttle, target, origin).0, 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sec_18_successes_are_counted_by_address_and_by_account_and_only_by_owners() {
+        let throttle = Throttle::new(&AuthSettings::default());
+        let sign_in = |account: u32, origin: Origin| {
+            throttle
+                .begin(Target::login(&account.to_string()), origin)
+                .map(|attempt| throttle.succeeded(attempt))
+        };
+        let origin = address("192.0.2.7");
+        assert_eq!((0..10_000).filter(|number| sign_in(number % 50, origin).is_ok()).count(), 240);
+        assert!(sign_in(0, numbered(1)).is_ok(), "elsewhere the account is free");
+        pass(Duration::from_secs(1)).await;
+        assert_eq!((0..10).filter(|number| sign_in(*number, origin).is_ok()).count(), 4);
+
+        assert_eq!((0..10_000).filter(|number| sign_in(77, numbered(*number)).is_ok()).count(), 60);
+        assert_eq!(sign_in(77, Origin::Local), Err(Duration::from_secs(1)));
+        assert!(sign_in(78, Origin::Local).is_ok());
+
+        // Whoever does not know the password takes nothing from who does, nor do those at the same moment.
+        let target = Target::login("79");
+        throttle.known(target, numbered(7));
+        let attempts: Vec<_> = (100..200).map(|number| throttle.begin(target, numbered(number))).collect();
+        for attempt in attempts.iter().flatten() {
+            throttle.failed(*attempt);
+        }
+        assert_eq!((0..100).filter(|_| sign_in(79, numbered(7)).is_ok()).count(), 60);
     }
 
     #[tokio::test(start_paused = true)]

@@ -225,6 +225,26 @@ async fn sec_18_more_logins_than_can_wait_are_turned_away_and_not_counted() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn sec_18_a_flood_of_right_passwords_from_some_addresses_turns_nobody_else_away() {
+    let fixture = Fixture::with(AuthSettings { hashes_at_once: 1, hashes_waiting: 9, ..settings() });
+    for name in ["alice", "mallory0", "mallory1", "mallory2"] {
+        fixture.register(name).await;
+    }
+    let strangers: Vec<ClientContext> = (0..5).map(numbered).collect();
+    let names: Vec<String> = (0..3).map(|number| format!("mallory{number}")).collect();
+    let home = from("192.0.2.7");
+    let flood = futures::future::join_all(
+        (0..90).map(|number| login(&*fixture.auth, &names[number % 3], PASSWORD, &strangers[number % 5])),
+    );
+    let (flood, alice) = futures::join!(flood, login(&*fixture.auth, "alice", PASSWORD, &home));
+    assert!(
+        flood.iter().any(|result| matches!(result, Err(AuthError::RateLimited { .. }))),
+        "the queue was full"
+    );
+    alice.unwrap();
+}
+
 #[tokio::test]
 async fn sec_18_hashing_does_not_stop_the_async_threads() {
     let fixture = Fixture::with(AuthSettings { argon2_memory_kib: 19_456, argon2_passes: 4, ..settings() });

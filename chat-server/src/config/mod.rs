@@ -169,6 +169,10 @@ settings! {
         rate_user_requests_burst: u32 = 1_000, 1..=1_000_000;
         /// Failed sign-ins from one address in a minute. 0 is off.
         rate_address_failed_logins_per_minute: u32 = 30, 0..=1_000_000;
+        /// Sign-ins from one address in a minute, successful or not. 0 is off.
+        rate_address_logins_per_minute: u32 = 240, 0..=1_000_000;
+        /// Successful sign-ins to one account in a minute. 0 is off.
+        rate_account_logins_per_minute: u32 = 60, 0..=1_000_000;
         /// New accounts from one address in a minute. 0 is off.
         rate_address_registrations_per_minute: u32 = 60, 0..=1_000_000;
     }
