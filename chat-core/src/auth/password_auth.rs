@@ -328,8 +328,8 @@ impl Auth for PasswordAuth {
     }
 
     async fn profiles(&self, users: Vec<UserId>) -> Result<Vec<Profile>, AuthError> {
-        let accounts = self.store.accounts(users).await?;
-        Ok(accounts.into_iter().map(profile).collect())
+        let (accounts, now) = (self.store.accounts(users).await?, self.clock.now());
+        Ok(accounts.into_iter().map(|account| profile(account, now)).collect())
     }
 
     async fn register(&self, wanted: Registration, client: &ClientContext) -> Result<UserId, AuthError> {
@@ -397,11 +397,12 @@ impl Auth for PasswordAuth {
     }
 }
 
-fn profile(account: Account) -> Profile {
+/// What others may know. A clock that was ahead when somebody was here makes nobody be seen in the future.
+fn profile(account: Account, now: Timestamp) -> Profile {
     Profile {
         user_id: account.user_id,
         username: account.username,
         display_name: account.display_name,
-        last_seen: account.last_seen,
+        last_seen: account.last_seen.map(|seen| seen.min(now)),
     }
 }

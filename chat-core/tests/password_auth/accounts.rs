@@ -9,7 +9,7 @@ use chat_core::id::UserId;
 use chat_core::port::{AccountCreation, AccountStore, Auth, NewAccount, UsernameKeys};
 use secrecy::ExposeSecret;
 
-use crate::fixture::{Fixture, PASSWORD, from, local, login, register, registration, secret, settings};
+use crate::fixture::{Fixture, HOUR, PASSWORD, from, local, login, register, registration, secret, settings};
 
 fn field_of(error: AuthError) -> &'static str {
     match error {
@@ -30,6 +30,18 @@ async fn a_registered_user_signs_in_and_is_who_the_token_says() {
     let profile = fixture.auth.profiles(vec![user]).await.unwrap().remove(0);
     assert_eq!((profile.username.as_str(), profile.display_name.as_str()), ("张三Zhang", "张三Zhang"));
     assert!(fixture.store.account(user).await.unwrap().unwrap().last_login.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_was_seen_in_the_future() {
+    let fixture = Fixture::new();
+    let (user, now) = (fixture.register("alice").await, fixture.clock.now());
+    let seen = async |at| {
+        fixture.auth.record_seen(vec![(user, at)]).await.unwrap();
+        fixture.auth.profiles(vec![user]).await.unwrap().remove(0).last_seen.unwrap()
+    };
+    assert_eq!(seen(now.minus(HOUR)).await, now.minus(HOUR));
+    assert_eq!(seen(now.plus(HOUR)).await, now);
 }
 
 #[tokio::test(start_paused = true)]
