@@ -6,78 +6,18 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::Chat;
-use super::answer::{Call, answer};
+use super::answer::{APPLICATION, Call, Requested, answer, new_message};
 use super::connection::{Asking, Caller, InProgress, Inbound, Shared};
 use super::sequencer::Reply;
 use crate::error::{ActionError, Code};
 use crate::frame::Frame;
 use crate::hub::DisconnectReason;
 use crate::protocol::reply::SendReply;
-use crate::protocol::request::ACTIONS;
+use crate::protocol::request::{ACTIONS, SendMessage};
 use crate::protocol::{Envelope, Request, RequestId, failure, success};
-
-/// What metrics call the actions of applications.
-const APPLICATION: &str = "application";
 
 /// The answers that tell of a server in trouble.
 const TROUBLE: [Code; 3] = [Code::Unavailable, Code::Timeout, Code::Internal];
-
-/// What a frame asks for.
-pub(super) enum Asked {
-    /// An action of protocol v1.
-    Protocol(Request),
-    /// An action of the application, by its name.
-    Application {
-        /// Its name.
-        name: String,
-        /// The request's fields.
-        fields: serde_json::Map<String, serde_json::Value>,
-    },
-}
-
-impl Asked {
-    /// The name for metrics: those of applications are not told apart.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Protocol(request) => request.action_name(),
-            Self::Application { .. } => APPLICATION,
-        }
-    }
-
-    fn is_message(&self) -> bool {
-        matches!(self, Self::Protocol(Request::SendRoomMessage(_) | Request::SendPrivateMessage(_)))
-    }
-
-    /// Requests that change who is signed in: nothing else is read until they are answered.
-    fn is_signing_in(&self) -> bool {
-        matches!(
-            self,
-            Self::Protocol(
-                Request::Register(_)
-                    | Request::Login(_)
-                    | Request::Authenticate(_)
-                    | Request::RefreshToken(_)
-                    | Request::Logout(_)
-                    // It may be the own one.
-                    | Request::RevokeSession(_)
-            )
-        )
-    }
-
-    /// What anybody may ask.
-    fn is_open_to_anybody(&self) -> bool {
-        matches!(
-            self,
-            Self::Protocol(
-                Request::Register(_)
-                    | Request::Login(_)
-                    | Request::Authenticate(_)
-                    | Request::RefreshToken(_)
-                    | Request::Ping(_)
-            )
-        )
-    }
-}
 
 /// Takes one frame; its reply is queued now or later.
 pub(super) fn accept(inbound: &mut Inbound, text: &str) {
@@ -104,42 +44,47 @@ pub(super) fn accept(inbound: &mut Inbound, text: &str) {
         }
     };
     let call = Call::new(inbound.chat.clone(), inbound.shared.clone(), envelope.request_id().cloned());
-    let asked = match decode(&inbound.chat, &envelope) {
-        Ok(asked) => asked,
+    let requested = match decode(&inbound.chat, &envelope) {
+        Ok(requested) => requested,
         Err(error) => {
             let error = inbound.admit(false).err().unwrap_or(error);
             return inbound.refuse("undecodable", call.request_id(), &error);
         }
     };
-    if let Err(error) = inbound.admit(asked.is_message()) {
-        return refuse_by_rate(inbound, call, &asked, error);
+    if let Err(error) = inbound.admit(requested.is_message()) {
+        return refuse_by_rate(inbound, call, requested, error);
     }
-    if asked.is_open_to_anybody() {
-        return spawn(call, asked, Identified::No);
+    if requested.is_open_to_anybody() {
+        return spawn(call, requested, Identified::No);
     }
     match inbound.shared.asking(envelope.token(), inbound.chat.engine.clock.now()) {
-        Asking::Known(caller) if asked.is_message() => send(inbound, call, caller, asked),
-        Asking::Known(caller) => spawn(call, asked, Identified::As(caller)),
+        Asking::Known(caller) => {
+            if let Requested::Protocol(Request::Send(message)) = requested {
+                send(inbound, call, caller, message);
+            } else {
+                spawn(call, requested, Identified::As(caller));
+            }
+        }
         Asking::Token(bound) => {
             let token = envelope.token().unwrap_or_default().to_owned();
-            spawn(call, asked, Identified::By { token, bound });
+            spawn(call, requested, Identified::By { token, bound });
         }
         Asking::Nobody(reason) => {
             let error = ActionError::unauthenticated(reason);
-            inbound.refuse(asked.name(), call.request_id(), &error);
+            inbound.refuse(requested.name(), call.request_id(), &error);
         }
     }
 }
 
-fn decode(chat: &Chat, envelope: &Envelope<'_>) -> Result<Asked, ActionError> {
+fn decode(chat: &Chat, envelope: &Envelope<'_>) -> Result<Requested, ActionError> {
     match Request::decode(envelope) {
-        Ok(request) => Ok(Asked::Protocol(request)),
+        Ok(request) => Ok(Requested::Protocol(request)),
         Err(error) if error.code == Code::UnknownAction => {
             let name = envelope.action();
             if !chat.engine.actions.contains_key(name) {
                 return Err(error);
             }
-            Ok(Asked::Application { name: name.to_owned(), fields: envelope.fields_json()? })
+            Ok(Requested::Application { name: name.to_owned(), fields: envelope.fields_json()? })
         }
         Err(error) => Err(error),
     }
@@ -178,33 +123,32 @@ impl Inbound {
     }
 }
 
-/// A message that was stored before gets its first result, whatever the rate.
-fn refuse_by_rate(inbound: &mut Inbound, call: Call, asked: &Asked, error: ActionError) {
-    let message = match asked {
-        Asked::Protocol(request) => call.message(request).ok().flatten(),
-        Asked::Application { .. } => None,
+/// Answers a request above the rate. A message that was stored before gets its first result all the same.
+fn refuse_by_rate(inbound: &mut Inbound, call: Call, requested: Requested, error: ActionError) {
+    let action = requested.name();
+    let message = match requested {
+        Requested::Protocol(Request::Send(message)) => new_message(message).ok(),
+        Requested::Protocol(_) | Requested::Application { .. } => None,
     };
     let keyed = message.filter(|(_, message)| message.client_id.is_some());
     let Some(((named, message), caller)) = keyed.zip(inbound.shared.caller()) else {
-        return inbound.refuse(asked.name(), call.request_id(), &error);
+        return inbound.refuse(action, call.request_id(), &error);
     };
     inbound.count_refusal();
     let progress = InProgress::begin(&inbound.shared, false);
     let user = inbound.chat.as_user(caller.user_id);
     let request_id = call.request_id().cloned();
-    answer_later(call, asked.name(), progress, async move {
+    answer_later(call, action, progress, async move {
         let sent = user.sent_before(named, &message).await.ok_or(error)?;
         Ok(success(request_id.as_ref(), &sent))
     });
 }
 
 /// Queues a message in its conversation, at once: messages of a connection keep their order.
-fn send(inbound: &mut Inbound, call: Call, caller: Caller, asked: Asked) {
-    let Asked::Protocol(request) = asked else { return };
-    let action = request.action_name();
-    let (named, message) = match call.message(&request) {
-        Ok(Some(message)) => message,
-        Ok(None) => return,
+fn send(inbound: &mut Inbound, call: Call, caller: Caller, message: SendMessage) {
+    let action = message.action_name();
+    let (named, message) = match new_message(message) {
+        Ok(message) => message,
         Err(error) => return inbound.refuse(action, call.request_id(), &error),
     };
     let progress = InProgress::begin(&inbound.shared, false);
@@ -233,11 +177,16 @@ enum Identified {
 }
 
 /// Works on a request in a task of its own: the transport never waits, and a client that leaves interrupts nothing.
-fn spawn(call: Call, asked: Asked, identified: Identified) {
-    let is_signing_in = asked.is_signing_in() || matches!(identified, Identified::By { .. });
+fn spawn(call: Call, requested: Requested, identified: Identified) {
+    let is_signing_in = requested.is_signing_in() || matches!(identified, Identified::By { .. });
     let progress = InProgress::begin(call.shared(), is_signing_in);
     let worked_on = call.clone();
-    answer_later(call, asked.name(), progress, async move { work(&worked_on, asked, identified).await });
+    answer_later(
+        call,
+        requested.name(),
+        progress,
+        async move { work(&worked_on, requested, identified).await },
+    );
 }
 
 /// Answers when `work` is done. If that panics, the connection ends and nothing else.
@@ -264,7 +213,7 @@ fn answer_later(
     });
 }
 
-async fn work(call: &Call, asked: Asked, identified: Identified) -> Result<Frame, ActionError> {
+async fn work(call: &Call, requested: Requested, identified: Identified) -> Result<Frame, ActionError> {
     let caller = match identified {
         Identified::No => call.shared().caller(),
         Identified::As(caller) => Some(caller),
@@ -273,7 +222,7 @@ async fn work(call: &Call, asked: Asked, identified: Identified) -> Result<Frame
             Some(Caller { user_id: identity.user_id, session_id: identity.session_id })
         }
     };
-    answer(call, asked, caller).await
+    answer(call, requested, caller).await
 }
 
 fn finish(call: &Call, action: &'static str, began_at: Instant, outcome: Result<Frame, ActionError>) {

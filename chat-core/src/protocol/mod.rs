@@ -9,6 +9,7 @@ pub mod event;
 mod field;
 pub mod reply;
 pub mod request;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 

@@ -47,7 +47,7 @@ pub struct Authenticate {
 }
 
 impl Authenticate {
-    pub(super) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         let Nothing {} = crate::protocol::field::read(envelope)?;
         let token = envelope.token().ok_or_else(|| ActionError::invalid("token", "is required"))?;
         Ok(Self { token: SecretString::from(token) })

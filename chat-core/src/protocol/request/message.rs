@@ -2,42 +2,65 @@
 
 use serde::Deserialize;
 
-use super::value::{self, Cursors, PageLimit, WireId};
+use super::value::{self, ConversationSelector, Cursors, PageLimit, WireId};
 use crate::domain::{ClientId, Content, MessageAnchor, MessageKind, Seq};
 use crate::error::ActionError;
 use crate::id::{ConversationId, UserId};
 use crate::protocol::{Envelope, field};
 
-/// Sends to a room.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SendRoomMessage {
-    /// The room.
-    pub room_id: WireId<ConversationId>,
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct SendMessage {
+    /// The room or private chat, as the action says.
+    pub to: ConversationSelector,
+    /// If it is given, it must be the other one of the two. Only in private chats.
+    pub receiver_id: Option<WireId<UserId>>,
     /// What it says.
     pub content: Content,
     /// What that is.
-    #[serde(rename = "type", default, deserialize_with = "value::name")]
     pub kind: MessageKind,
     /// The sender's key for it: sent again under the same key it is stored once.
     pub client_id: Option<ClientId>,
 }
 
-/// Sends to a private chat.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SendPrivateMessage {
-    /// The chat.
-    pub chat_id: WireId<ConversationId>,
-    /// If it is given, it must be the other one of the two.
-    pub receiver_id: Option<WireId<UserId>>,
-    /// What it says.
-    pub content: Content,
-    /// What that is.
-    #[serde(rename = "type", default, deserialize_with = "value::name")]
-    pub kind: MessageKind,
-    /// The sender's key for it: sent again under the same key it is stored once.
-    pub client_id: Option<ClientId>,
+impl SendMessage {
+    /// The name of the action.
+    #[must_use]
+    pub fn action_name(&self) -> &'static str {
+        match self.to {
+            ConversationSelector::Room(_) => "send_room_message",
+            ConversationSelector::Chat(_) => "send_private_message",
+        }
+    }
+
+    pub(in crate::protocol) fn decode_room(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            room_id: WireId<ConversationId>,
+            content: Content,
+            #[serde(rename = "type", default, deserialize_with = "value::name")]
+            kind: MessageKind,
+            client_id: Option<ClientId>,
+        }
+        let Fields { room_id, content, kind, client_id } = field::read(envelope)?;
+        Ok(Self { to: ConversationSelector::Room(room_id), receiver_id: None, content, kind, client_id })
+    }
+
+    pub(in crate::protocol) fn decode_private(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            chat_id: WireId<ConversationId>,
+            receiver_id: Option<WireId<UserId>>,
+            content: Content,
+            #[serde(rename = "type", default, deserialize_with = "value::name")]
+            kind: MessageKind,
+            client_id: Option<ClientId>,
+        }
+        let Fields { chat_id, receiver_id, content, kind, client_id } = field::read(envelope)?;
+        Ok(Self { to: ConversationSelector::Chat(chat_id), receiver_id, content, kind, client_id })
+    }
 }
 
 /// A page of messages of one conversation.
@@ -75,7 +98,7 @@ impl Anchors {
 }
 
 impl History {
-    pub(super) fn decode_room(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode_room(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Fields {
@@ -92,7 +115,7 @@ impl History {
         Ok(Self { conversation: room_id, anchor, limit })
     }
 
-    pub(super) fn decode_private(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode_private(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Fields {

@@ -71,7 +71,7 @@ pub struct ListRooms {
 }
 
 impl ListRooms {
-    pub(super) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         let request: Self = field::read(envelope)?;
         if request.query.is_some() && request.scope == RoomScope::Mine {
             return Err(ActionError::invalid("query", "is only for scope public"));
@@ -127,7 +127,7 @@ pub struct UpdateRoom {
 }
 
 impl UpdateRoom {
-    pub(super) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         let request: Self = field::read(envelope)?;
         if request.room_name.is_none() && request.topic.is_none() {
             return Err(ActionError::invalid("room_name", "is required, or topic"));
@@ -146,7 +146,7 @@ pub enum OpenPrivateChat {
 }
 
 impl OpenPrivateChat {
-    pub(super) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Fields {
@@ -174,7 +174,7 @@ pub struct MarkRead {
 }
 
 impl MarkRead {
-    pub(super) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Fields {
@@ -195,7 +195,7 @@ pub struct Typing {
 }
 
 impl Typing {
-    pub(super) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
+    pub(in crate::protocol) fn decode(envelope: &Envelope<'_>) -> Result<Self, ActionError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Fields {

@@ -140,6 +140,7 @@ fn one_of_two_is_one_of_two() {
 
 #[test]
 fn any_string_is_an_id_and_only_ids_are_found() {
+    use crate::protocol::request::RoomRequest;
     use crate::protocol::{Code, Request};
     for (id, is_found) in [
         ("65f0c0ffee00000000000010", true),
@@ -152,7 +153,7 @@ fn any_string_is_an_id_and_only_ids_are_found() {
         ("\\u0000", false),
         ("６５f0c0ffee00000000000010", false),
     ] {
-        let Request::JoinRoom(room) =
+        let Request::Room(RoomRequest::JoinRoom(room)) =
             decode(&format!(r#"{{"action":"join_room","room_id":"{id}"}}"#)).unwrap()
         else {
             panic!("another action");
