@@ -11,6 +11,7 @@ use chat_core::domain::Email;
 use chat_core::memory::MemoryStore;
 use chat_core::port::{Auth, ClientContext, Credentials, Registration};
 use chat_core::time::SystemClock;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 const USERS: usize = 60;
@@ -40,10 +41,8 @@ async fn sec_54_memory_that_passwords_were_hashed_in_is_given_back() {
     let auth =
         Arc::new(PasswordAuth::new(Arc::new(MemoryStore::new()), Arc::new(SystemClock), settings).unwrap());
     let before = resident_kib();
-    let tasks: Vec<_> = (0..USERS).map(|number| tokio::spawn(sign_in(Arc::clone(&auth), number))).collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
+    let users: JoinSet<()> = (0..USERS).map(|number| sign_in(Arc::clone(&auth), number)).collect();
+    users.join_all().await;
     let after = resident_kib();
     let began = Instant::now();
     while resident_kib() > before + memory_kib / 2 && began.elapsed() < PATIENCE {
