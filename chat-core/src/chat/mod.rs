@@ -72,7 +72,7 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Puts an engine together from an [`Auth`](crate::port::Auth) and a [`RoomStore`](crate::port::RoomStore).
+    /// Puts an engine together from an [`Auth`] and a [`RoomStore`](crate::port::RoomStore).
     #[must_use]
     pub fn builder() -> ChatBuilder {
         ChatBuilder::default()
