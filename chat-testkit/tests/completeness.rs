@@ -43,7 +43,8 @@ fn defined_cases(suite: &str, subject: &str) -> BTreeMap<String, String> {
 fn contract(port: &str) -> BTreeMap<String, Vec<String>> {
     let file = repository().join("chat-core/src/port").join(format!("{port}.rs"));
     let source = fs::read_to_string(file).expect("the file of the port");
-    let (_, body) = source.split_once("#[async_trait]\npub trait ").expect("the file defines the port");
+    let name: String = port.split('_').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+    let (_, body) = source.split_once(&format!("\npub trait {name}:")).expect("the file defines the port");
     let (body, _) = body.split_once("\n}").expect("the trait ends");
     let (mut methods, mut documentation) = (BTreeMap::new(), Vec::new());
     for line in body.lines().map(str::trim_start) {
