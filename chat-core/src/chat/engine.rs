@@ -19,6 +19,7 @@ use super::operation::ConversationRef;
 use super::permission::{ConversationAction, Relation, permit};
 use super::places::RoomPlaces;
 use super::rate::RateLimit;
+use super::reconcile::Doubtful;
 use super::scope::ConversationScope;
 use super::sequencer::Sequencer;
 use crate::domain::{Conversation, Entry, Message, Profile, Seq};
@@ -62,6 +63,8 @@ pub(crate) struct Engine {
     /// Names the history that the store holds.
     pub(crate) epoch: String,
     sequencers: Mutex<HashMap<ConversationId, Arc<Sequencer>>>,
+    /// Conversations of which an entry may still appear.
+    pub(crate) doubtful: Doubtful,
     connections: Mutex<HashMap<ConnectionId, Arc<Shared>>>,
     /// Keeps the listener alive that the hub knows weakly.
     listener: OnceLock<Arc<Listener>>,
@@ -112,6 +115,7 @@ impl Engine {
             ends: AtomicU64::new(0),
             epoch: parts.epoch,
             sequencers: Mutex::default(),
+            doubtful: Doubtful::default(),
             connections: Mutex::default(),
             listener: OnceLock::new(),
         }

@@ -4,15 +4,14 @@
 //! late, another node, a tool) is found here: whoever reads a head that is ahead of what is applied waits until
 //! it is applied, and sweeps compare the heads and memberships of everything that is served live.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 
 use super::engine::Engine;
-use super::sequencer::Sequencer;
 use crate::domain::{Conversation, Seq};
 use crate::error::{ActionError, Code};
 use crate::id::{ConversationId, UserId};
@@ -70,11 +69,32 @@ impl Engine {
     }
 }
 
+/// The conversations that have a write in doubt: few, or none, of all that are in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Doubtful(Mutex<BTreeSet<ConversationId>>);
+
+impl Doubtful {
+    pub(super) fn add(&self, conversation: ConversationId) {
+        self.lock().insert(conversation);
+    }
+
+    /// Those for which `is_in_doubt` still holds; the others are forgotten.
+    fn retain(&self, is_in_doubt: impl Fn(ConversationId) -> bool) -> Vec<ConversationId> {
+        let mut conversations = self.lock();
+        conversations.retain(|conversation| is_in_doubt(*conversation));
+        conversations.iter().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ConversationId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Looks for entries of writes whose outcome was not known.
 pub(super) async fn compare_doubtful(engine: Arc<Engine>) {
-    let doubtful: Vec<Arc<Sequencer>> =
-        engine.sequencers().into_iter().filter(|sequencer| sequencer.is_in_doubt()).collect();
-    compare(&engine, doubtful.iter().map(|sequencer| sequencer.conversation_id()).collect()).await;
+    let is_in_doubt = |id| engine.known_sequencer(id).is_some_and(|sequencer| sequencer.is_in_doubt());
+    let doubtful = engine.doubtful.retain(is_in_doubt);
+    compare(&engine, doubtful).await;
 }
 
 /// Looks for entries that nobody here knows of, in everything that is served live.

@@ -2,11 +2,10 @@
 //! exactly what its user may read, in order, once.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use chat_core::chat::{NewMessage, NewRoom};
-use chat_core::domain::{Entry, EntryBody, Event, RoomName, Seq, Topic, Visibility};
+use chat_core::domain::{RoomName, Seq, Topic, Visibility};
 use chat_core::id::{ConversationId, UserId};
 use chat_core::limits::{Limits, Rate};
 use chat_core::memory::MemoryStore;
@@ -17,7 +16,7 @@ use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::client_model::{ClientModel, Kept};
-use crate::support::{Dice, World};
+use crate::support::{Dice, World, memberships};
 
 const USERS: usize = 4;
 const DEVICES_OF_A_USER: usize = 3;
@@ -224,27 +223,6 @@ impl History {
         let is_whole = applied.iter().copied().filter(|seq| *seq >= from).eq(from..=head);
         (!is_whole).then(|| format!("lacks something of {from} to {head}: {applied:?}"))
     }
-}
-
-/// From when to when a user was a member of a room, first and last entry included.
-fn memberships(log: &[Entry], user: UserId) -> Vec<RangeInclusive<u64>> {
-    let (mut memberships, mut since) = (Vec::new(), None);
-    for entry in log {
-        let EntryBody::Event(event) = &entry.body else { continue };
-        match event {
-            Event::Created if entry.by == user => since = Some(entry.seq.get()),
-            Event::Joined { user: who } if *who == user => since = Some(entry.seq.get()),
-            Event::Left { user: who } | Event::Removed { user: who } | Event::Banned { user: who }
-                if *who == user =>
-            {
-                // An invitation may end as well.
-                memberships.extend(since.take().map(|since| since..=entry.seq.get()));
-            }
-            _ => {}
-        }
-    }
-    memberships.extend(since.map(|since| since..=u64::MAX));
-    memberships
 }
 
 /// What went wrong, and how often a device came back to a private room.

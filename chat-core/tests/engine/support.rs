@@ -1,9 +1,11 @@
 //! A chat with fake accounts, and clients that speak JSON with it in the same process.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat_core::domain::{Entry, EntryBody, Event};
 use chat_core::hub::DisconnectReason;
 use chat_core::id::UserId;
 use chat_core::limits::Limits;
@@ -231,4 +233,25 @@ impl Dice {
     pub(crate) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("it is below a length")
     }
+}
+
+/// From when to when a user was a member of a room, first and last entry included.
+pub(crate) fn memberships(log: &[Entry], user: UserId) -> Vec<RangeInclusive<u64>> {
+    let (mut memberships, mut since) = (Vec::new(), None);
+    for entry in log {
+        let EntryBody::Event(event) = &entry.body else { continue };
+        match event {
+            Event::Created if entry.by == user => since = Some(entry.seq.get()),
+            Event::Joined { user: who } if *who == user => since = Some(entry.seq.get()),
+            Event::Left { user: who } | Event::Removed { user: who } | Event::Banned { user: who }
+                if *who == user =>
+            {
+                // An invitation may end as well.
+                memberships.extend(since.take().map(|since| since..=entry.seq.get()));
+            }
+            _ => {}
+        }
+    }
+    memberships.extend(since.map(|since| since..=u64::MAX));
+    memberships
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chat_core::Inbound;
-use chat_core::domain::{Entry, EntryBody, Event, Seq};
+use chat_core::domain::{Entry, Seq};
 use chat_core::hub::DisconnectReason;
 use chat_core::id::{ConversationId, UserId};
 use chat_core::port::{EntryRange, RoomStore};
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::support::World;
+pub(crate) use crate::support::memberships;
 
 /// A signed-in connection with a task that reads it.
 pub(crate) struct Device {
@@ -137,28 +138,6 @@ pub(crate) async fn log(store: &dyn RoomStore, conversation: ConversationId) -> 
             return log;
         }
     }
-}
-
-/// From when to when a user was a member, first and last entry included.
-pub(crate) fn memberships(log: &[Entry], user: UserId) -> Vec<RangeInclusive<u64>> {
-    let mut memberships = Vec::new();
-    let mut since = None;
-    for entry in log {
-        let EntryBody::Event(event) = &entry.body else { continue };
-        match event {
-            Event::Created if entry.by == user => since = Some(entry.seq.get()),
-            Event::Joined { user: who } if *who == user => since = Some(entry.seq.get()),
-            Event::Left { user: who } | Event::Removed { user: who } | Event::Banned { user: who }
-                if *who == user =>
-            {
-                // An invitation may end as well.
-                memberships.extend(since.take().map(|since| since..=entry.seq.get()));
-            }
-            _ => {}
-        }
-    }
-    memberships.extend(since.map(|since| since..=u64::MAX));
-    memberships
 }
 
 pub(crate) fn is_within(memberships: &[RangeInclusive<u64>], seq: u64) -> bool {

@@ -14,7 +14,8 @@ use chat_core::time::{Clock, SystemClock};
 use chat_testkit::double::{Fault, Faults, FaultyRoomStore, Gate};
 use serde_json::{Value, json};
 
-use crate::support::{Client, World, room, text};
+use crate::device::is_within;
+use crate::support::{Client, World, memberships, room, text};
 
 /// The entries that observers were shown.
 #[derive(Debug, Default)]
@@ -111,15 +112,14 @@ impl Scene {
         let mut all = BTreeMap::new();
         for conversation in self.store.all_conversations(None, 100).await.unwrap() {
             let range = EntryRange { after: Seq::ZERO, upto: Seq::MAX, limit: 1_000, max_bytes: usize::MAX };
-            let mut is_member = false;
-            let mut given = Vec::new();
-            for entry in self.store.entries(conversation.id, range).await.unwrap().entries {
-                let was_member = is_member;
-                is_member = after(&conversation, &entry, user, is_member);
-                if was_member || is_member {
-                    given.push(entry.seq.get());
-                }
-            }
+            let log = self.store.entries(conversation.id, range).await.unwrap().entries;
+            let memberships = match conversation.pair() {
+                Some(pair) if pair.peer_of(user).is_some() => vec![1..=u64::MAX],
+                Some(_) => Vec::new(),
+                None => memberships(&log, user),
+            };
+            let seqs = log.iter().map(|entry| entry.seq.get());
+            let given: Vec<u64> = seqs.filter(|seq| is_within(&memberships, *seq)).collect();
             if !given.is_empty() {
                 all.insert(conversation.id.to_string(), given);
             }
@@ -167,21 +167,6 @@ impl Scene {
     async fn entries_in_store(&self) -> usize {
         let all = self.store.all_conversations(None, 100).await.unwrap();
         all.iter().map(|conversation| conversation.head.seq.get() as usize).sum()
-    }
-}
-
-/// Whether `user` is a member after `entry`.
-fn after(conversation: &Conversation, entry: &Entry, user: UserId, before: bool) -> bool {
-    let EntryBody::Event(event) = &entry.body else { return before };
-    match event {
-        Event::Created => conversation.pair().map_or(entry.by == user, |pair| pair.peer_of(user).is_some()),
-        Event::Joined { user: of } if *of == user => true,
-        Event::Left { user: of } | Event::Removed { user: of } | Event::Banned { user: of }
-            if *of == user =>
-        {
-            false
-        }
-        _ => before,
     }
 }
 

@@ -79,7 +79,7 @@ impl Sequencer {
         };
         // Should the outcome be unknown, the log is read on from nothing.
         *self.lock_state() = Some(LogState::new(nothing_yet(&new)));
-        self.lock_doubt().begin(std::iter::once(first.id));
+        self.lock_doubt().begin(vec![first.id]);
         let mut reply = Some(reply);
         // Whoever asked may have left: answers may be lost.
         let mut answer = |created: Result<Arc<Conversation>, ActionError>| {
@@ -90,7 +90,7 @@ impl Sequencer {
         match created {
             Ok(Creation::New(conversation)) => {
                 let first = Arc::new(first.at(conversation.id, Head::default()));
-                self.lock_doubt().end(&[first.id]);
+                self.lock_doubt().end();
                 let state = LogState::new(conversation);
                 let conversation = state.conversation().clone();
                 *self.lock_state() = Some(state);
@@ -104,7 +104,7 @@ impl Sequencer {
                 answer(Ok(Arc::new(conversation)));
             }
             Ok(Creation::Existing(conversation)) => {
-                self.lock_doubt().end(&[first.id]);
+                self.lock_doubt().end();
                 self.give_up(engine);
                 answer(engine.deliver_existing(&conversation).await.map(|()| Arc::new(conversation)));
             }
@@ -112,10 +112,10 @@ impl Sequencer {
                 tracing::warn!(error = %error, "cannot create a conversation");
                 answer(Err(ActionError::from(&error)));
                 if error.retry() == Retry::Safe {
-                    self.lock_doubt().end(&[first.id]);
+                    self.lock_doubt().end();
                     self.give_up(engine);
                 } else {
-                    self.lock_doubt().stay();
+                    self.fall_in_doubt(engine);
                     self.resync(engine).await;
                 }
             }
@@ -240,8 +240,7 @@ impl Sequencer {
         mut candidates: Vec<Candidate>,
     ) -> Vec<Submission> {
         let drafts = candidates.iter().map(|candidate| candidate.draft.clone()).collect();
-        let ids: Vec<_> = candidates.iter().map(|candidate| candidate.draft.id).collect();
-        self.lock_doubt().begin(ids.iter().copied());
+        self.lock_doubt().begin(candidates.iter().map(|candidate| candidate.draft.id).collect());
         metrics::histogram!("chat_append_batch_entries").record(candidates.len() as f64);
         let call = engine.rooms.append(self.conversation, head, drafts);
         let late = |error: &StoreError| {
@@ -251,13 +250,13 @@ impl Sequencer {
         };
         match self.until_known(engine, call, late).await {
             Ok(Append::Done(outcomes)) => {
-                self.lock_doubt().end(&ids);
+                self.lock_doubt().end();
                 self.commit(engine, candidates, outcomes);
                 Vec::new()
             }
             Ok(Append::Conflict(_)) => {
                 let again = self.resolve_conflict(engine, candidates).await;
-                self.lock_doubt().end(&ids);
+                self.lock_doubt().end();
                 again
             }
             Err(error) => {
@@ -266,9 +265,9 @@ impl Sequencer {
                     candidate.submission.reply.send(Err(ActionError::from(&error)));
                 }
                 if error.retry() == Retry::Safe {
-                    self.lock_doubt().end(&ids);
+                    self.lock_doubt().end();
                 } else {
-                    self.lock_doubt().stay();
+                    self.fall_in_doubt(engine);
                     self.resync(engine).await;
                 }
                 Vec::new()

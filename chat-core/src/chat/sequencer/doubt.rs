@@ -27,37 +27,42 @@ const DOUBT: Duration = Duration::from_secs(600);
 /// of another node.
 const ENTRIES: usize = 4_096;
 
-/// What was handed to the store and is not known to be in the log or not.
+/// What was handed to the store and is not known to be in the log or not. If the log turns out to have it, it was
+/// made here: observers and invitees are told.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
-    /// If the log turns out to have them, they were made here: observers and invitees are told.
-    entries: VecDeque<EntryId>,
-    /// Until when one may still appear that nobody waits for.
+    /// The entries of the call that is under way, or that panicked.
+    under_way: Vec<EntryId>,
+    /// The entries of calls that ended without telling.
+    lost: VecDeque<EntryId>,
+    /// Until when one of those may still appear.
     until: Option<Instant>,
 }
 
 impl Doubt {
     /// These are handed to the store now.
-    pub(super) fn begin(&mut self, ids: impl Iterator<Item = EntryId>) {
-        self.entries.extend(ids);
-        let surplus = self.entries.len().saturating_sub(ENTRIES);
-        self.entries.drain(..surplus);
+    pub(super) fn begin(&mut self, ids: Vec<EntryId>) {
+        self.under_way = ids;
     }
 
-    /// What became of these is known.
-    pub(super) fn end(&mut self, ids: &[EntryId]) {
-        self.entries.retain(|id| !ids.contains(id));
+    /// What became of them is known.
+    pub(super) fn end(&mut self) {
+        self.under_way.clear();
     }
 
-    /// The call has ended and has not said what became of it.
-    pub(super) fn stay(&mut self) {
+    /// What became of them may never be known.
+    fn lose(&mut self) {
+        self.lost.extend(self.under_way.drain(..));
+        let surplus = self.lost.len().saturating_sub(ENTRIES);
+        self.lost.drain(..surplus);
         self.until = Some(Instant::now() + DOUBT);
     }
 
     /// Those of `entries` that were made here; they are known now.
     pub(super) fn resolve(&mut self, entries: &[Arc<Entry>]) -> Vec<Arc<Entry>> {
-        let ours: Vec<_> = entries.iter().filter(|entry| self.entries.contains(&entry.id)).cloned().collect();
-        self.entries.retain(|id| !ours.iter().any(|entry| entry.id == *id));
+        let is_ours = |id: &EntryId| self.under_way.contains(id) || self.lost.contains(id);
+        let ours: Vec<_> = entries.iter().filter(|entry| is_ours(&entry.id)).cloned().collect();
+        self.lost.retain(|id| !ours.iter().any(|entry| entry.id == *id));
         ours
     }
 }
@@ -71,9 +76,16 @@ impl Sequencer {
     pub(crate) fn is_in_doubt(&self) -> bool {
         let mut doubt = self.lock_doubt();
         if doubt.until.is_some_and(|until| until <= Instant::now()) {
-            *doubt = Doubt::default();
+            doubt.until = None;
+            doubt.lost = VecDeque::new();
         }
         doubt.until.is_some()
+    }
+
+    /// The call that is under way has ended and has not said what became of it.
+    pub(super) fn fall_in_doubt(&self, engine: &Engine) {
+        self.lock_doubt().lose();
+        engine.doubtful.add(self.conversation);
     }
 
     /// Waits for a write. When its deadline is over, `late` tells those who wait for it that nobody knows, and

@@ -185,10 +185,6 @@ impl Sequencer {
         self.wait_for(engine, |reader| Work::Correct(user, reader)).await
     }
 
-    pub(crate) fn conversation_id(&self) -> ConversationId {
-        self.conversation
-    }
-
     /// The head that this node has applied, if it has loaded the conversation.
     pub(crate) fn applied_head(&self) -> Option<Head> {
         self.lock_state().as_ref().map(LogState::head)
@@ -382,6 +378,7 @@ async fn work_off(engine: Arc<Engine>, sequencer: Arc<Sequencer>) {
         let work = AssertUnwindSafe(sequencer.work(&engine, batch)).catch_unwind();
         if work.await.is_err() {
             tracing::error!(conversation = %sequencer.conversation, "work on a conversation panicked");
+            sequencer.fall_in_doubt(&engine);
             sequencer.resync(&engine).await;
         }
     }
