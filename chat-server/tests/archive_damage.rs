@@ -156,7 +156,7 @@ async fn what_is_no_archive_or_of_a_newer_version_is_refused() {
 #[tokio::test]
 async fn lines_that_export_does_not_write_are_refused() {
     let (place, lines) = archive().await;
-    let (account, message) = (lines.find("{\"account\""), lines.find("message 3"));
+    let (account, message) = (lines.find("\"username\":\"ann\""), lines.find("message 3"));
     let event = lines.find("\"role_changed\"");
     let room = lines.find("\"room\":");
     for (line, from, to, what) in [
